@@ -1,0 +1,1 @@
+"""Combinations of settings that no single reader can refuse."""

@@ -1,0 +1,121 @@
+"""Database triggers that keep history from being rewritten, for PostgreSQL and SQLite.
+
+``install`` may run again at any time, and has to run at the end of every later migration that
+alters one of these tables: SQLite alters a table by building a new one, which loses its triggers.
+"""
+
+from typing import Any
+
+_APPEND_ONLY = ("wallets_ledgerentry", "wallets_statuschange", "wallets_bankcall")
+_NEVER_DELETED = (*_APPEND_ONLY, "wallets_transaction", "wallets_wallet")
+
+# True when an UPDATE would rewrite what has been settled. ``{differs}`` is the database's
+# null-safe "is different".
+_TRANSACTION_REWRITTEN = """
+    OLD.status IN ('SUCCEEDED', 'FAILED')
+    OR (OLD.status = 'SCHEDULED' AND NEW.status = 'SUCCEEDED')
+    OR (OLD.status = 'PROCESSING' AND NEW.status = 'SCHEDULED')
+    OR OLD.id {differs} NEW.id
+    OR OLD.wallet_id {differs} NEW.wallet_id
+    OR OLD.type {differs} NEW.type
+    OR OLD.amount {differs} NEW.amount
+    OR OLD.idempotency_key {differs} NEW.idempotency_key
+    OR OLD.request_key {differs} NEW.request_key
+    OR OLD.request_fingerprint {differs} NEW.request_fingerprint
+    OR OLD.created_at {differs} NEW.created_at
+    OR (OLD.status <> 'SCHEDULED' AND OLD.execute_at {differs} NEW.execute_at)
+    OR NEW.epoch < OLD.epoch
+    OR (OLD.maybe_sent AND NOT NEW.maybe_sent)
+"""
+_WALLET_REWRITTEN = """
+    OLD.id {differs} NEW.id
+    OR OLD.uuid {differs} NEW.uuid
+    OR OLD.currency {differs} NEW.currency
+    OR OLD.request_key {differs} NEW.request_key
+    OR OLD.request_fingerprint {differs} NEW.request_fingerprint
+    OR OLD.created_at {differs} NEW.created_at
+"""
+_GUARDED = (
+    ("wallets_transaction", _TRANSACTION_REWRITTEN),
+    ("wallets_wallet", _WALLET_REWRITTEN),
+)
+
+
+def install(apps: Any, schema_editor: Any) -> None:
+    remove(apps, schema_editor)
+    if schema_editor.connection.vendor == "postgresql":
+        statements = _postgres()
+    else:
+        statements = _sqlite()
+    for statement in statements:
+        schema_editor.execute(statement)
+
+
+def remove(apps: Any, schema_editor: Any) -> None:
+    on_table = schema_editor.connection.vendor == "postgresql"
+    for table, trigger in _names():
+        where = f" ON {table}" if on_table else ""
+        schema_editor.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}")
+
+
+def _names() -> list[tuple[str, str]]:
+    return (
+        [(table, f"{table}_no_update") for table in _APPEND_ONLY]
+        + [(table, f"{table}_no_delete") for table in _NEVER_DELETED]
+        + [(table, f"{table}_no_truncate") for table in _NEVER_DELETED]
+        + [(table, f"{table}_no_rewrite") for table, _ in _GUARDED]
+    )
+
+
+def _postgres() -> list[str]:
+    refuse = "EXECUTE FUNCTION wallets_refuse()"
+    return [
+        """
+        CREATE OR REPLACE FUNCTION wallets_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION '% on % is refused: history is append-only', TG_OP, TG_TABLE_NAME
+                USING ERRCODE = 'integrity_constraint_violation';
+        END $$
+        """,
+        *(
+            f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} FOR EACH ROW {refuse}"
+            for table in _APPEND_ONLY
+        ),
+        *(
+            f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} FOR EACH ROW {refuse}"
+            for table in _NEVER_DELETED
+        ),
+        *(
+            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
+            f"FOR EACH STATEMENT {refuse}"
+            for table in _NEVER_DELETED
+        ),
+        # The condition is in WHEN, so a legal update never enters the function.
+        *(
+            f"CREATE TRIGGER {table}_no_rewrite BEFORE UPDATE ON {table} FOR EACH ROW "
+            f"WHEN ({condition.format(differs='IS DISTINCT FROM')}) {refuse}"
+            for table, condition in _GUARDED
+        ),
+    ]
+
+
+def _sqlite() -> list[str]:
+    def refuse(operation: str, table: str) -> str:
+        text = f"{operation} on {table} is refused: history is append-only"
+        return f"BEGIN SELECT RAISE(ABORT, '{text}'); END"
+
+    return [
+        *(
+            f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse('UPDATE', table)}"
+            for table in _APPEND_ONLY
+        ),
+        *(
+            f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse('DELETE', table)}"
+            for table in _NEVER_DELETED
+        ),
+        *(
+            f"CREATE TRIGGER {table}_no_rewrite BEFORE UPDATE ON {table} "
+            f"WHEN ({condition.format(differs='IS NOT')}) {refuse('UPDATE', table)}"
+            for table, condition in _GUARDED
+        ),
+    ]

@@ -1,0 +1,18 @@
+from wallets.models.bank import BankCall, BankGate
+from wallets.models.history import StatusChange
+from wallets.models.ledger import Account, LedgerEntry
+from wallets.models.transaction import Status, Transaction, Type
+from wallets.models.wallet import MAX_BALANCE, Wallet
+
+__all__ = [
+    "MAX_BALANCE",
+    "Account",
+    "BankCall",
+    "BankGate",
+    "LedgerEntry",
+    "Status",
+    "StatusChange",
+    "Transaction",
+    "Type",
+    "Wallet",
+]

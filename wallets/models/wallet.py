@@ -1,0 +1,50 @@
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+MAX_BALANCE = 2**63 - 1  # what a bigint holds
+
+
+class Wallet(models.Model):
+    """Money of one owner in one currency.
+
+    ``balance`` is in integer minor units of ``currency`` and changes only together with a
+    ledger entry, through ``wallets.domain.ledger``.
+    """
+
+    uuid = models.UUIDField(_("UUID"), unique=True, default=uuid.uuid4, editable=False)
+    currency = models.CharField(_("currency"), max_length=3)  # ISO 4217
+    balance = models.BigIntegerField(_("balance"), default=0)
+    request_key = models.CharField(
+        _("request key"), max_length=128, null=True, blank=True, editable=False
+    )
+    request_fingerprint = models.CharField(
+        _("request fingerprint"), max_length=64, null=True, blank=True, editable=False
+    )
+    created_at = models.DateTimeField(_("created at"))
+    updated_at = models.DateTimeField(_("updated at"))
+
+    class Meta:
+        verbose_name = _("wallet")
+        verbose_name_plural = _("wallets")
+        constraints = [
+            models.CheckConstraint(name="wallet_balance_not_negative", condition=Q(balance__gte=0)),
+            models.CheckConstraint(
+                name="wallet_currency_is_iso_4217", condition=Q(currency__regex=r"^[A-Z]{3}$")
+            ),
+            models.UniqueConstraint(
+                name="wallet_request_key_unique",
+                fields=["request_key"],
+                condition=Q(request_key__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="wallet_request_key_has_fingerprint",
+                condition=Q(request_key__isnull=True, request_fingerprint__isnull=True)
+                | Q(request_key__isnull=False, request_fingerprint__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} ({self.currency})"
