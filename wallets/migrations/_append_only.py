@@ -48,14 +48,14 @@ def install(apps: Any, schema_editor: Any) -> None:
     else:
         statements = _sqlite()
     for statement in statements:
-        schema_editor.execute(statement)
+        schema_editor.execute(statement, params=None)
 
 
 def remove(apps: Any, schema_editor: Any) -> None:
     on_table = schema_editor.connection.vendor == "postgresql"
     for table, trigger in _names():
         where = f" ON {table}" if on_table else ""
-        schema_editor.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}")
+        schema_editor.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}", params=None)
 
 
 def _names() -> list[tuple[str, str]]:
