@@ -1,0 +1,126 @@
+"""The one writer of money: only this module changes balances and writes ledger entries."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from wallets.domain.errors import LedgerIntegrityError
+from wallets.domain.statements import for_database
+from wallets.domain.statements.rows import BalanceRow, EntryRow
+from wallets.models import MAX_BALANCE, Account, Wallet
+from wallets.models.ledger import LEGS
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """``amount`` minor units leave ``debit`` for ``credit`` on behalf of a transaction."""
+
+    transaction_id: int
+    wallet_id: int
+    debit: Account
+    credit: Account
+    amount: int
+
+    @property
+    def delta(self) -> int:
+        """What the movement does to the wallet's balance."""
+        if self.credit == Account.WALLET:
+            return self.amount
+        return -self.amount if self.debit == Account.WALLET else 0
+
+
+def deposited(transaction_id: int, wallet_id: int, amount: int) -> Movement:
+    return Movement(transaction_id, wallet_id, Account.BANK, Account.WALLET, amount)
+
+
+def held(transaction_id: int, wallet_id: int, amount: int) -> Movement:
+    return Movement(transaction_id, wallet_id, Account.WALLET, Account.IN_TRANSIT, amount)
+
+
+def paid_out(transaction_id: int, wallet_id: int, amount: int) -> Movement:
+    return Movement(transaction_id, wallet_id, Account.IN_TRANSIT, Account.BANK, amount)
+
+
+def refunded(transaction_id: int, wallet_id: int, amount: int) -> Movement:
+    return Movement(transaction_id, wallet_id, Account.IN_TRANSIT, Account.WALLET, amount)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedWallet:
+    """A wallet whose row is locked by the open transaction, as it was when it was locked."""
+
+    id: int
+    uuid: uuid.UUID
+    currency: str
+    balance: int
+
+
+def lock_wallets(ids: Iterable[int]) -> dict[int, LockedWallet]:
+    """Lock the wallets in id order, the order everybody keeps, and read them as they are now.
+
+    ``no_key``: a plain FOR UPDATE would also block every insert that refers to the wallet.
+    """
+    _demand_transaction()
+    rows = (
+        Wallet.objects.select_for_update(no_key=True)
+        .filter(pk__in=set(ids))
+        .order_by("pk")
+        .values_list("pk", "uuid", "currency", "balance")
+    )
+    return {row[0]: LockedWallet(*row) for row in rows}
+
+
+def post(
+    movements: Sequence[Movement], *, locked: dict[int, LockedWallet], now: datetime
+) -> list[int]:
+    """Apply the movements in their order; return each one's resulting wallet balance.
+
+    Raises ``LedgerIntegrityError``, and so rolls back, when a movement is not one the books know,
+    would leave a balance below zero or past what can be stored, or meets a balance that is not
+    the locked one.
+    """
+    _demand_transaction()
+    if not movements:
+        return []
+    balances = {wallet_id: wallet.balance for wallet_id, wallet in locked.items()}
+    entries = []
+    for movement in movements:
+        _check(movement, balances)
+        balances[movement.wallet_id] += movement.delta
+        entries.append(
+            EntryRow(
+                transaction_id=movement.transaction_id,
+                wallet_id=movement.wallet_id,
+                debit_account=movement.debit.value,
+                credit_account=movement.credit.value,
+                amount=movement.amount,
+                balance_after=balances[movement.wallet_id],
+            )
+        )
+    changes = [
+        BalanceRow(wallet_id, before=wallet.balance, delta=balances[wallet_id] - wallet.balance)
+        for wallet_id, wallet in locked.items()
+        if balances[wallet_id] != wallet.balance
+    ]
+    moved = for_database().post(changes, entries, now)
+    if moved != len(changes):
+        raise LedgerIntegrityError(f"{len(changes)} balances were to move, {moved} did")
+    return [entry.balance_after for entry in entries]
+
+
+def _check(movement: Movement, balances: dict[int, int]) -> None:
+    if movement.wallet_id not in balances:
+        raise LedgerIntegrityError(f"wallet {movement.wallet_id} is not locked")
+    if (movement.debit, movement.credit) not in LEGS or movement.amount <= 0:
+        raise LedgerIntegrityError(f"{movement} is not a movement the books know")
+    after = balances[movement.wallet_id] + movement.delta
+    if not 0 <= after <= MAX_BALANCE:
+        raise LedgerIntegrityError(f"{movement} would leave a balance of {after}")
+
+
+def _demand_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise LedgerIntegrityError("money moves only inside transaction.atomic()")

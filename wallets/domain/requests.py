@@ -1,0 +1,27 @@
+"""Find what an earlier request with the same ``Idempotency-Key`` made."""
+
+from wallets.domain.errors import IdempotencyKeyReused
+from wallets.domain.receipts import ClientRequest
+from wallets.models import Transaction, Type, Wallet
+
+
+def earlier_transaction(
+    *, wallet: Wallet, type: Type, request: ClientRequest | None
+) -> Transaction | None:
+    """Raises ``IdempotencyKeyReused`` when the key was used with another body."""
+    if request is None:
+        return None
+    earlier = Transaction.objects.filter(wallet=wallet, type=type, request_key=request.key).first()
+    if earlier is not None and earlier.request_fingerprint != request.fingerprint:
+        raise IdempotencyKeyReused(first_used_at=earlier.created_at)
+    return earlier
+
+
+def earlier_wallet(*, request: ClientRequest | None) -> Wallet | None:
+    """Raises ``IdempotencyKeyReused`` when the key was used with another body."""
+    if request is None:
+        return None
+    earlier = Wallet.objects.filter(request_key=request.key).first()
+    if earlier is not None and earlier.request_fingerprint != request.fingerprint:
+        raise IdempotencyKeyReused(first_used_at=earlier.created_at)
+    return earlier

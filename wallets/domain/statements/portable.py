@@ -1,0 +1,48 @@
+"""Any database: the same effects, row by row, for SQLite."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from django.db.models import F
+
+from wallets.domain.statements.rows import BalanceRow, CallRow, ChangeRow, EntryRow, StateRow
+from wallets.models import BankCall, LedgerEntry, StatusChange, Transaction, Wallet
+
+
+def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
+    """Move the balances and write the entries; return how many balances moved as expected."""
+    moved = sum(
+        Wallet.objects.filter(pk=row.wallet_id, balance=row.before, balance__gte=-row.delta).update(
+            balance=F("balance") + row.delta, updated_at=now
+        )
+        for row in balances
+    )
+    LedgerEntry.objects.bulk_create(
+        LedgerEntry(**asdict(entry), created_at=now) for entry in entries
+    )
+    return moved
+
+
+def set_states(states: Sequence[StateRow], now: datetime) -> int:
+    """Return how many rows were in their expected state and changed."""
+    changed = 0
+    for row in states:
+        values = asdict(row)
+        expected = Transaction.objects.filter(
+            pk=values.pop("id"),
+            status=values.pop("expected_status"),
+            epoch=values.pop("expected_epoch"),
+        )
+        changed += expected.update(**values, updated_at=now)
+    return changed
+
+
+def record_changes(changes: Sequence[ChangeRow], now: datetime) -> None:
+    StatusChange.objects.bulk_create(
+        StatusChange(**asdict(change), created_at=now) for change in changes
+    )
+
+
+def record_calls(calls: Sequence[CallRow]) -> None:
+    BankCall.objects.bulk_create(BankCall(**asdict(call)) for call in calls)

@@ -1,0 +1,63 @@
+"""The rows that the set-based statements take."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    wallet_id: int
+    before: int
+    delta: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    transaction_id: int
+    wallet_id: int
+    debit_account: str
+    credit_account: str
+    amount: int
+    balance_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """Everything about a withdrawal that may change, and the state it must be in to change."""
+
+    id: int
+    expected_status: str
+    expected_epoch: int
+    status: str
+    epoch: int
+    lease_owner: uuid.UUID | None = None
+    lease_expires_at: datetime | None = None
+    maybe_sent: bool = False
+    first_sent_at: datetime | None = None
+    last_sent_at: datetime | None = None
+    in_doubt_since: datetime | None = None
+    bank_reference: str | None = None
+    failure_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    transaction_id: int
+    from_status: str
+    to_status: str
+    reason: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    transaction_id: int
+    epoch: int
+    kind: str
+    started_at: datetime
+    duration_ms: int
+    http_status: int | None
+    verdict: str
+    reference: str | None
+    answer_digest: str
