@@ -1,1 +1,74 @@
 """Combinations of settings that no single reader can refuse."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from wallets.integrations.config import bank_config, worst_case_call_seconds
+
+# Seconds for claiming, settling and the clock's grain on top of the longest call.
+_LEASE_MARGIN = 0.2
+
+
+@register()
+def check_bank(**_: Any) -> list[CheckMessage]:
+    """A lease that ends during an ordinary slow call would have every such call taken over."""
+    try:
+        config = bank_config()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="wallets.E001")]
+    lease = settings.WITHDRAWAL_PROCESSING_STALE_SECONDS
+    longest = worst_case_call_seconds(config) + _LEASE_MARGIN
+    if lease > longest:
+        return []
+    return [
+        Error(
+            f"WITHDRAWAL_PROCESSING_STALE_SECONDS={lease:g} is shorter than the longest bank call, "
+            f"{longest:g} seconds with BANK_TIMEOUT={settings.BANK_TIMEOUT:g} and "
+            f"BANK_RETRY_COUNT={settings.BANK_RETRY_COUNT}.",
+            hint="Raise WITHDRAWAL_PROCESSING_STALE_SECONDS or lower the others.",
+            id="wallets.E002",
+        )
+    ]
+
+
+@register()
+def check_inquiry_pauses(**_: Any) -> list[CheckMessage]:
+    least, most = settings.BANK_INQUIRY_MIN_SECONDS, settings.BANK_INQUIRY_MAX_SECONDS
+    if least <= most:
+        return []
+    return [
+        Error(
+            f"BANK_INQUIRY_MIN_SECONDS={least:g} is more than BANK_INQUIRY_MAX_SECONDS={most:g}.",
+            id="wallets.E004",
+        )
+    ]
+
+
+@register()
+def check_unkeyed_bank_can_be_asked(**_: Any) -> list[CheckMessage]:
+    if settings.BANK_IDEMPOTENCY != "none" or settings.BANK_INQUIRY_PATH:
+        return []
+    return [
+        Warning(
+            "With BANK_IDEMPOTENCY=none and an empty BANK_INQUIRY_PATH a withdrawal in doubt can "
+            "only be settled by a person.",
+            id="wallets.W001",
+        )
+    ]
+
+
+@register()
+def check_currency(**_: Any) -> list[CheckMessage]:
+    currency = settings.WALLET_DEFAULT_CURRENCY
+    if len(currency) == 3 and currency.isascii() and currency.isupper():
+        return []
+    return [
+        Error(
+            f"WALLET_DEFAULT_CURRENCY={currency!r} is not usable: it accepts an ISO 4217 code, "
+            "three capital letters.",
+            id="wallets.E005",
+        )
+    ]

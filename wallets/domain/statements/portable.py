@@ -6,16 +6,24 @@ from datetime import datetime
 
 from django.db.models import F
 
-from wallets.domain.statements.rows import BalanceRow, CallRow, ChangeRow, EntryRow, StateRow
+from wallets.domain.statements.rows import (
+    BalanceRow,
+    CallRow,
+    ChangeRow,
+    EntryRow,
+    StateRow,
+)
 from wallets.models import BankCall, LedgerEntry, StatusChange, Transaction, Wallet
 
 
-def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
+def post(
+    balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime
+) -> int:
     """Move the balances and write the entries; return how many balances moved as expected."""
     moved = sum(
-        Wallet.objects.filter(pk=row.wallet_id, balance=row.before, balance__gte=-row.delta).update(
-            balance=F("balance") + row.delta, updated_at=now
-        )
+        Wallet.objects.filter(
+            pk=row.wallet_id, balance=row.before, balance__gte=-row.delta
+        ).update(balance=F("balance") + row.delta, updated_at=now)
         for row in balances
     )
     LedgerEntry.objects.bulk_create(
@@ -24,8 +32,10 @@ def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datet
     return moved
 
 
-def set_states(states: Sequence[StateRow], now: datetime) -> int:
-    """Return how many rows were in their expected state and changed."""
+def set_states(
+    states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime
+) -> int:
+    """Change the rows and write their history; return how many were in their expected state."""
     changed = 0
     for row in states:
         values = asdict(row)
@@ -35,13 +45,10 @@ def set_states(states: Sequence[StateRow], now: datetime) -> int:
             epoch=values.pop("expected_epoch"),
         )
         changed += expected.update(**values, updated_at=now)
-    return changed
-
-
-def record_changes(changes: Sequence[ChangeRow], now: datetime) -> None:
     StatusChange.objects.bulk_create(
-        StatusChange(**asdict(change), created_at=now) for change in changes
+        StatusChange(**asdict(change), created_at=now) for change in history
     )
+    return changed
 
 
 def record_calls(calls: Sequence[CallRow]) -> None:

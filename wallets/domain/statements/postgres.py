@@ -12,7 +12,13 @@ from typing import Any
 
 from django.db import connection
 
-from wallets.domain.statements.rows import BalanceRow, CallRow, ChangeRow, EntryRow, StateRow
+from wallets.domain.statements.rows import (
+    BalanceRow,
+    CallRow,
+    ChangeRow,
+    EntryRow,
+    StateRow,
+)
 
 _POST = """
     WITH moved AS (
@@ -38,29 +44,31 @@ _POST = """
 # Concatenating an empty string keeps the planner from reading the partial index on status, which
 # under stale statistics turned this update into a nested loop over all PROCESSING rows.
 _SET_STATES = """
-    UPDATE wallets_transaction t
-    SET status = x.status, epoch = x.epoch, lease_owner = x.lease_owner,
-        lease_expires_at = x.lease_expires_at, maybe_sent = x.maybe_sent,
-        first_sent_at = x.first_sent_at, last_sent_at = x.last_sent_at,
-        in_doubt_since = x.in_doubt_since, bank_reference = x.bank_reference,
-        failure_reason = x.failure_reason, updated_at = %(now)s
-    FROM json_to_recordset(%(states)s) AS x(
-        id bigint, expected_status text, expected_epoch int, status text, epoch int,
-        lease_owner uuid, lease_expires_at timestamptz, maybe_sent boolean,
-        first_sent_at timestamptz, last_sent_at timestamptz, in_doubt_since timestamptz,
-        bank_reference text, failure_reason text)
-    WHERE t.id = ANY(%(ids)s) AND t.id = x.id
-      AND t.status || '' = x.expected_status AND t.epoch = x.expected_epoch
-"""
-
-_RECORD_CHANGES = """
-    INSERT INTO wallets_statuschange
-        (transaction_id, from_status, to_status, reason, worker, created_at)
-    SELECT transaction_id, from_status, to_status, reason, worker, %(now)s
-    FROM ROWS FROM (json_to_recordset(%(changes)s) AS (
-        transaction_id bigint, from_status text, to_status text, reason text, worker text
-    )) WITH ORDINALITY AS x
-    ORDER BY ordinality
+    WITH changed AS (
+        UPDATE wallets_transaction t
+        SET status = x.status, epoch = x.epoch, lease_owner = x.lease_owner,
+            lease_expires_at = x.lease_expires_at, maybe_sent = x.maybe_sent,
+            first_sent_at = x.first_sent_at, last_sent_at = x.last_sent_at,
+            in_doubt_since = x.in_doubt_since, bank_reference = x.bank_reference,
+            failure_reason = x.failure_reason, updated_at = %(now)s
+        FROM json_to_recordset(%(states)s) AS x(
+            id bigint, expected_status text, expected_epoch int, status text, epoch int,
+            lease_owner uuid, lease_expires_at timestamptz, maybe_sent boolean,
+            first_sent_at timestamptz, last_sent_at timestamptz, in_doubt_since timestamptz,
+            bank_reference text, failure_reason text)
+        WHERE t.id = ANY(%(ids)s) AND t.id = x.id
+          AND t.status || '' = x.expected_status AND t.epoch = x.expected_epoch
+        RETURNING t.id
+    ), recorded AS (
+        INSERT INTO wallets_statuschange
+            (transaction_id, from_status, to_status, reason, worker, created_at)
+        SELECT transaction_id, from_status, to_status, reason, worker, %(now)s
+        FROM ROWS FROM (json_to_recordset(%(history)s) AS (
+            transaction_id bigint, from_status text, to_status text, reason text, worker text
+        )) WITH ORDINALITY AS x
+        ORDER BY ordinality
+    )
+    SELECT count(*) FROM changed
 """
 
 _RECORD_CALLS = """
@@ -81,29 +89,38 @@ def _json(rows: Sequence[Any]) -> str:
     if not rows:
         return "[]"
     names = [field.name for field in fields(rows[0])]
-    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], default=str)
+    return json.dumps(
+        [{name: getattr(row, name) for name in names} for row in rows], default=str
+    )
 
 
-def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
+def post(
+    balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime
+) -> int:
     """Move the balances and write the entries; return how many balances moved as expected."""
     with connection.cursor() as cursor:
-        cursor.execute(_POST, {"now": now, "balances": _json(balances), "entries": _json(entries)})
+        cursor.execute(
+            _POST, {"now": now, "balances": _json(balances), "entries": _json(entries)}
+        )
         moved, _posted = cursor.fetchone()
     return int(moved)
 
 
-def set_states(states: Sequence[StateRow], now: datetime) -> int:
-    """Return how many rows were in their expected state and changed."""
+def set_states(
+    states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime
+) -> int:
+    """Change the rows and write their history; return how many were in their expected state."""
     with connection.cursor() as cursor:
         cursor.execute(
-            _SET_STATES, {"now": now, "states": _json(states), "ids": [s.id for s in states]}
+            _SET_STATES,
+            {
+                "now": now,
+                "states": _json(states),
+                "ids": [state.id for state in states],
+                "history": _json(history),
+            },
         )
-        return int(cursor.rowcount)
-
-
-def record_changes(changes: Sequence[ChangeRow], now: datetime) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_RECORD_CHANGES, {"now": now, "changes": _json(changes)})
+        return int(cursor.fetchone()[0])
 
 
 def record_calls(calls: Sequence[CallRow]) -> None:

@@ -1,0 +1,1 @@
+"""The life of a payout: claimed, sent by the tasks, settled."""
