@@ -1,6 +1,8 @@
 """The database, from ``DATABASE_URL``, from ``DB_*``, or SQLite for local development."""
 
+import os
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import dj_database_url
@@ -21,15 +23,20 @@ def database(base_dir: Path, *, debug: bool) -> dict[str, Any]:
     elif name:
         config = _from_parts(name)
     elif debug:
-        config = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(base_dir / "db.sqlite3")}
+        config = {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(base_dir / "db.sqlite3"),
+        }
     else:
         raise ImproperlyConfigured("With DEBUG=False, set DATABASE_URL or DB_NAME.")
 
     if config["ENGINE"].endswith("sqlite3"):
-        return config | _sqlite_options(base_dir)
+        return config | _sqlite_options()
     if config["ENGINE"].endswith("postgresql"):
         return config | _postgres_options(config.get("OPTIONS", {}))
-    raise ImproperlyConfigured("DATABASE_URL accepts postgres:// and sqlite:// URLs only.")
+    raise ImproperlyConfigured(
+        "DATABASE_URL accepts postgres:// and sqlite:// URLs only."
+    )
 
 
 def _from_url(url: str) -> dict[str, Any]:
@@ -54,12 +61,18 @@ def _from_parts(name: str) -> dict[str, Any]:
 
 
 def _postgres_options(given: dict[str, Any]) -> dict[str, Any]:
-    statement_ms = env.integer("DB_STATEMENT_TIMEOUT_MS", 15_000, minimum=100, maximum=3_600_000)
+    statement_ms = env.integer(
+        "DB_STATEMENT_TIMEOUT_MS", 15_000, minimum=100, maximum=3_600_000
+    )
     lock_ms = env.integer("DB_LOCK_TIMEOUT_MS", 5_000, minimum=100, maximum=600_000)
-    idle_ms = env.integer("DB_IDLE_TRANSACTION_TIMEOUT_MS", 30_000, minimum=100, maximum=3_600_000)
+    idle_ms = env.integer(
+        "DB_IDLE_TRANSACTION_TIMEOUT_MS", 30_000, minimum=100, maximum=3_600_000
+    )
     return {
         # A connection per request was measured to cost two thirds of the deposit rate.
-        "CONN_MAX_AGE": env.integer("DB_CONN_MAX_AGE_SECONDS", 600, minimum=0, maximum=86_400),
+        "CONN_MAX_AGE": env.integer(
+            "DB_CONN_MAX_AGE_SECONDS", 600, minimum=0, maximum=86_400
+        ),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
@@ -73,7 +86,7 @@ def _postgres_options(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sqlite_options(base_dir: Path) -> dict[str, Any]:
+def _sqlite_options() -> dict[str, Any]:
     busy = env.integer("SQLITE_BUSY_TIMEOUT_SECONDS", 20, minimum=1, maximum=600)
     return {
         "OPTIONS": {
@@ -83,6 +96,6 @@ def _sqlite_options(base_dir: Path) -> dict[str, Any]:
             "timeout": busy,
             "init_command": _SQLITE_PRAGMAS,
         },
-        # A file, because threads and processes of a test need to share it.
-        "TEST": {"NAME": str(base_dir / "test.sqlite3")},
+        # A file, because threads and processes of a test share it; one for each test run.
+        "TEST": {"NAME": str(Path(gettempdir()) / f"wallet-test-{os.getpid()}.sqlite3")},
     }
