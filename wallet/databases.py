@@ -34,9 +34,7 @@ def database(base_dir: Path, *, debug: bool) -> dict[str, Any]:
         return config | _sqlite_options()
     if config["ENGINE"].endswith("postgresql"):
         return config | _postgres_options(config.get("OPTIONS", {}))
-    raise ImproperlyConfigured(
-        "DATABASE_URL accepts postgres:// and sqlite:// URLs only."
-    )
+    raise ImproperlyConfigured("DATABASE_URL accepts postgres:// and sqlite:// URLs only.")
 
 
 def _from_url(url: str) -> dict[str, Any]:
@@ -61,18 +59,12 @@ def _from_parts(name: str) -> dict[str, Any]:
 
 
 def _postgres_options(given: dict[str, Any]) -> dict[str, Any]:
-    statement_ms = env.integer(
-        "DB_STATEMENT_TIMEOUT_MS", 15_000, minimum=100, maximum=3_600_000
-    )
+    statement_ms = env.integer("DB_STATEMENT_TIMEOUT_MS", 15_000, minimum=100, maximum=3_600_000)
     lock_ms = env.integer("DB_LOCK_TIMEOUT_MS", 5_000, minimum=100, maximum=600_000)
-    idle_ms = env.integer(
-        "DB_IDLE_TRANSACTION_TIMEOUT_MS", 30_000, minimum=100, maximum=3_600_000
-    )
+    idle_ms = env.integer("DB_IDLE_TRANSACTION_TIMEOUT_MS", 30_000, minimum=100, maximum=3_600_000)
     return {
         # A connection per request was measured to cost two thirds of the deposit rate.
-        "CONN_MAX_AGE": env.integer(
-            "DB_CONN_MAX_AGE_SECONDS", 600, minimum=0, maximum=86_400
-        ),
+        "CONN_MAX_AGE": env.integer("DB_CONN_MAX_AGE_SECONDS", 600, minimum=0, maximum=86_400),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,

@@ -212,6 +212,10 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "wallets": {"handlers": ["stderr"], "level": WALLET_LOG_LEVEL, "propagate": False},
+        "wallets": {
+            "handlers": ["stderr"],
+            "level": WALLET_LOG_LEVEL,
+            "propagate": False,
+        },
     },
 }

@@ -11,9 +11,7 @@ REFERENCE_LENGTH = 255
 _FAILED = frozenset({"failed", "failure", "declined", "rejected"})
 _PENDING = frozenset({"pending", "processing"})
 _GOOD = frozenset({"success", "succeeded", "ok", "paid", "completed"})
-_OTHER_BODY = re.compile(
-    r"re-?use|mismatch|differ|another.(body|payload|request)", re.IGNORECASE
-)
+_OTHER_BODY = re.compile(r"re-?use|mismatch|differ|another.(body|payload|request)", re.IGNORECASE)
 # Minor units as text, perhaps with an empty fraction, as in 100.0.
 _WHOLE_NUMBER = re.compile(r"([0-9]{1,19})(?:\.0{1,10})?")
 
@@ -21,9 +19,7 @@ _WHOLE_NUMBER = re.compile(r"([0-9]{1,19})(?:\.0{1,10})?")
 class BankAnswer:
     """What a body says, and whether it speaks about the payment that was asked for."""
 
-    def __init__(
-        self, body: bytes, *, idempotency_key: str, amount: int, currency: str
-    ) -> None:
+    def __init__(self, body: bytes, *, idempotency_key: str, amount: int, currency: str) -> None:
         self._fields = read_json_object(body)
         self._idempotency_key = idempotency_key
         self._amount = amount
@@ -64,9 +60,7 @@ class BankAnswer:
     @property
     def speaks_of_another_body(self) -> bool:
         """Whether the key is said to have been used for something else."""
-        texts = (
-            self._fields.get(name) for name in ("code", "reason", "message", "data")
-        )
+        texts = (self._fields.get(name) for name in ("code", "reason", "message", "data"))
         return any(isinstance(text, str) and _OTHER_BODY.search(text) for text in texts)
 
     @property
@@ -156,7 +150,5 @@ def clean_text(text: str, length: int) -> str:
     NUL and lone surrogates, which PostgreSQL refuses, are not printable and go with the rest.
     """
     if not text.isprintable():
-        text = "".join(
-            character if character.isprintable() else " " for character in text
-        )
+        text = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(text.split())[:length].rstrip()

@@ -7,7 +7,12 @@ from django.db import transaction
 
 from wallets.domain import ledger
 from wallets.domain.errors import BalanceOverflow, CurrencyMismatch
-from wallets.domain.receipts import ClientRequest, Receipt, TransactionState, WalletState
+from wallets.domain.receipts import (
+    ClientRequest,
+    Receipt,
+    TransactionState,
+    WalletState,
+)
 from wallets.domain.requests import earlier_transaction
 from wallets.domain.wallets import find_wallet
 from wallets.models import MAX_BALANCE, LedgerEntry, Status, Transaction, Type, Wallet

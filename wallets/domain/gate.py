@@ -60,15 +60,11 @@ def enter() -> tuple[BankGate, datetime] | None:
     return None if gate is None else (gate, gate.database_now)
 
 
-def permit(
-    gate: BankGate, *, wanted: int, now: datetime, policy: PayoutPolicy
-) -> Permission:
+def permit(gate: BankGate, *, wanted: int, now: datetime, policy: PayoutPolicy) -> Permission:
     """Decide, without changing anything, how many of ``wanted`` rows may be claimed at ``now``."""
     troubled = gate.consecutive_failures > 0 or gate.breaker != BankGate.Breaker.CLOSED
     if gate.paused_until is not None and gate.paused_until > now:
-        return Permission(
-            closed=Closed.THROTTLED, wait=gate.paused_until - now, troubled=troubled
-        )
+        return Permission(closed=Closed.THROTTLED, wait=gate.paused_until - now, troubled=troubled)
     probing = gate.breaker != BankGate.Breaker.CLOSED
     if probing and gate.retry_at is not None and gate.retry_at > now:
         wait = min(gate.retry_at - now, _POLL)
@@ -82,9 +78,7 @@ def permit(
             wait = timedelta(seconds=(1 - tokens) / policy.max_rps)
             return Permission(closed=Closed.RATE_LIMITED, wait=wait, troubled=troubled)
         allowed = min(allowed, int(tokens))
-    return Permission(
-        allowed=allowed, probing=probing, tokens=tokens, troubled=troubled
-    )
+    return Permission(allowed=allowed, probing=probing, tokens=tokens, troubled=troubled)
 
 
 def _tokens(gate: BankGate, now: datetime, policy: PayoutPolicy) -> float:
@@ -139,9 +133,7 @@ def report(findings: Sequence[Finding], *, policy: PayoutPolicy) -> Permission:
     return permit(gate, wanted=1, now=now, policy=policy)
 
 
-def _absorb(
-    gate: BankGate, finding: Finding, now: datetime, policy: PayoutPolicy
-) -> None:
+def _absorb(gate: BankGate, finding: Finding, now: datetime, policy: PayoutPolicy) -> None:
     gate.tokens -= finding.extra_requests
     half_open = gate.breaker == BankGate.Breaker.HALF_OPEN
     match finding.health:

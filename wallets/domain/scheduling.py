@@ -8,7 +8,12 @@ from django.db import IntegrityError, transaction
 from django.utils.dateparse import parse_datetime
 
 from wallets.domain.errors import CurrencyMismatch, ExecuteAtNotInFuture
-from wallets.domain.receipts import ClientRequest, Receipt, TransactionState, WalletState
+from wallets.domain.receipts import (
+    ClientRequest,
+    Receipt,
+    TransactionState,
+    WalletState,
+)
 from wallets.domain.requests import earlier_transaction
 from wallets.domain.wallets import find_wallet
 from wallets.models import Status, StatusChange, Transaction, Type, Wallet
@@ -49,10 +54,15 @@ def schedule_withdrawal(
                 raise
             return _replay(found, earlier)
         StatusChange.objects.create(
-            transaction=row, to_status=Status.SCHEDULED, reason="scheduled", created_at=now
+            transaction=row,
+            to_status=Status.SCHEDULED,
+            reason="scheduled",
+            created_at=now,
         )
     return Receipt(
-        wallet=WalletState.of(found), transaction=TransactionState.of(row), replayed=False
+        wallet=WalletState.of(found),
+        transaction=TransactionState.of(row),
+        replayed=False,
     )
 
 

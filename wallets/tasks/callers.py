@@ -29,8 +29,7 @@ class Callers:
         self._done: SimpleQueue[Finished | Crashed] = SimpleQueue()
         self._held = threading.Event()
         self._threads = [
-            threading.Thread(target=self._work, name=f"bank-{n}", daemon=True)
-            for n in range(count)
+            threading.Thread(target=self._work, name=f"bank-{n}", daemon=True) for n in range(count)
         ]
 
     def start(self) -> None:
@@ -57,11 +56,7 @@ class Callers:
         Raises what a thread raised.
         """
         try:
-            first = (
-                self._done.get(timeout=timeout)
-                if timeout > 0
-                else self._done.get_nowait()
-            )
+            first = self._done.get(timeout=timeout) if timeout > 0 else self._done.get_nowait()
         except Empty:
             return []
         finished: list[Finished] = []

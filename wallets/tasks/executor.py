@@ -75,9 +75,7 @@ class Executor:
         on_progress: Callable[[int], None],
         random_source: random.Random,
     ) -> None:
-        self.worker = (
-            uuid.uuid4()
-        )  # a fresh one each start: a name would keep dead leases alive
+        self.worker = uuid.uuid4()  # a fresh one each start: a name would keep dead leases alive
         self._plan = plan
         self._policy = policy
         self._callers = callers
@@ -232,9 +230,7 @@ class Executor:
         unhealthy = any(f.health in _UNHEALTHY for f in findings)
         if not (unhealthy or self._bank_troubled or extra):
             return
-        permission = self._with_database(
-            lambda: gate.report(findings, policy=self._policy)
-        )
+        permission = self._with_database(lambda: gate.report(findings, policy=self._policy))
         if permission is None:
             return
         self._bank_troubled = permission.troubled
@@ -266,9 +262,7 @@ class Executor:
         self._renew_at = begun + self._lease_seconds / 3
         for pk in held:
             # Not ours any more: a deadline in the past keeps the threads from sending it.
-            self._in_hand[pk].deadline = (
-                begun + self._lease_seconds if pk in kept else 0.0
-            )
+            self._in_hand[pk].deadline = begun + self._lease_seconds if pk in kept else 0.0
 
     # --- Claims ----------------------------------------------------------------------------------
 
@@ -276,11 +270,7 @@ class Executor:
         return min(self._capacity - len(self._in_hand), self._budget)
 
     def _wants_more(self) -> bool:
-        if (
-            self._stopping
-            or self._free() < 1
-            or (self._drained and not self._plan.loop)
-        ):
+        if self._stopping or self._free() < 1 or (self._drained and not self._plan.loop):
             return False
         # Few big batches rather than many small ones, unless the threads would run dry.
         return self._free() >= min(self._plan.concurrency, self._budget)
@@ -348,9 +338,7 @@ class Executor:
         if closed is Closed.BUSY:
             return self._random.uniform(0.001, 0.004)
         if closed is not None:
-            logger.info(
-                "not claiming: %s", closed.value, extra={"worker": str(self.worker)}
-            )
+            logger.info("not claiming: %s", closed.value, extra={"worker": str(self.worker)})
             return min(batch.permission.wait.total_seconds(), self._plan.sleep_seconds)
         return 0.0
 

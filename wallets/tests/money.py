@@ -49,9 +49,7 @@ def make_wallet(balance: int = 0) -> int:
     return wallet_id
 
 
-def make_due(
-    wallet_id: int, *amounts: int, ago: timedelta = timedelta(minutes=1)
-) -> list[int]:
+def make_due(wallet_id: int, *amounts: int, ago: timedelta = timedelta(minutes=1)) -> list[int]:
     """Withdrawals of these amounts, due since ``ago``, in this order."""
     now = database_now()
     rows = Transaction.objects.bulk_create(
@@ -83,9 +81,7 @@ def take(
     wanted: int = 100, *, worker: uuid.UUID = WORKER, rules: PayoutPolicy | None = None
 ) -> ClaimBatch:
     ensure_gate()
-    return claim(
-        worker=worker, wanted=wanted, policy=rules or policy(), random_source=RANDOM
-    )
+    return claim(worker=worker, wanted=wanted, policy=rules or policy(), random_source=RANDOM)
 
 
 def lapse(*ids: int) -> None:
@@ -107,9 +103,7 @@ def outcome(verdict: Verdict, **changes: object) -> Outcome:
         "alarm": None,
         "retry_after": None,
         "health": BankHealth.ANSWERED,
-        "records": (
-            CallRecord(CallKind.TRANSFER, 0.0, 5, 200, verdict.value, None, ""),
-        ),
+        "records": (CallRecord(CallKind.TRANSFER, 0.0, 5, 200, verdict.value, None, ""),),
     }
     return Outcome(**(values | changes))  # type: ignore[arg-type]
 
@@ -123,9 +117,7 @@ def finish(
     again: bool = False,
     **changes: object,
 ) -> Settled:
-    result = Result(
-        claimed.id, claimed.epoch, outcome(verdict, **changes), brought_at=1.0
-    )
+    result = Result(claimed.id, claimed.epoch, outcome(verdict, **changes), brought_at=1.0)
     return settle(
         [result],
         worker=worker,

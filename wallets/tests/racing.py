@@ -22,6 +22,4 @@ def race(works: Sequence[Callable[[], T]]) -> list[T]:
             connections.close_all()
 
     with ThreadPoolExecutor(len(works)) as pool:
-        return [
-            future.result() for future in [pool.submit(run, work) for work in works]
-        ]
+        return [future.result() for future in [pool.submit(run, work) for work in works]]

@@ -72,17 +72,11 @@ class ClaimTest(TestCase):
         row = Transaction.objects.get(pk=pk)
         self.assertEqual(legs(pk), [("WALLET", "IN_TRANSIT", 30)])
         self.assertEqual(LedgerEntry.objects.get(transaction=pk).balance_after, 70)
-        self.assertEqual(
-            (row.lease_owner, row.epoch, row.maybe_sent), (WORKER, 1, False)
-        )
+        self.assertEqual((row.lease_owner, row.epoch, row.maybe_sent), (WORKER, 1, False))
         self.assertGreater(row.lease_expires_at, database_now() + timedelta(seconds=25))
         self.assertEqual(claimed.transfer.idempotency_key, str(row.idempotency_key))
         self.assertEqual(
-            list(
-                StatusChange.objects.filter(transaction=pk).values_list(
-                    "to_status", flat=True
-                )
-            ),
+            list(StatusChange.objects.filter(transaction=pk).values_list("to_status", flat=True)),
             ["SCHEDULED", "PROCESSING"],
         )
 
@@ -90,9 +84,7 @@ class ClaimTest(TestCase):
         [pk] = make_due(make_wallet(10), 30)
         take()
         row = Transaction.objects.get(pk=pk)
-        self.assertEqual(
-            (row.status, row.failure_reason), ("FAILED", "insufficient_funds")
-        )
+        self.assertEqual((row.status, row.failure_reason), ("FAILED", "insufficient_funds"))
         self.assertEqual(legs(pk), [])
 
     def test_takes_at_most_what_is_wanted(self) -> None:
@@ -125,9 +117,7 @@ class ReclaimTest(TestCase):
         [again] = batch.claimed
         self.assertEqual(batch.reclaimed, 1)
         self.assertEqual(again.transfer, self.first.transfer)
-        self.assertEqual(
-            (again.epoch, again.maybe_sent, again.step), (2, True, Step.SEND)
-        )
+        self.assertEqual((again.epoch, again.maybe_sent, again.step), (2, True, Step.SEND))
         self.assertEqual(Wallet.objects.get(pk=self.wallet).balance, 70)
         self.assertEqual(legs(self.pk), [("WALLET", "IN_TRANSIT", 30)])
 

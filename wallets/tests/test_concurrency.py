@@ -25,13 +25,9 @@ from wallets.tests.racing import race
 
 def in_transit() -> int:
     def total(**leg: str) -> int:
-        return (
-            LedgerEntry.objects.filter(**leg).aggregate(sum=Sum("amount"))["sum"] or 0
-        )
+        return LedgerEntry.objects.filter(**leg).aggregate(sum=Sum("amount"))["sum"] or 0
 
-    return total(credit_account=Account.IN_TRANSIT) - total(
-        debit_account=Account.IN_TRANSIT
-    )
+    return total(credit_account=Account.IN_TRANSIT) - total(debit_account=Account.IN_TRANSIT)
 
 
 def drain(worker: uuid.UUID, verdict_of: Callable[[Claimed], Verdict]) -> list[int]:
@@ -108,17 +104,11 @@ class ExecutorRaceTest(TransactionTestCase):
 
     def test_takes_disjoint_rows_and_decides_them_as_one_worker_would(self) -> None:
         chance = random.Random(11)
-        amounts = {
-            make_wallet(400): [chance.randint(1, 40) for _ in range(40)]
-            for _ in range(5)
-        }
+        amounts = {make_wallet(400): [chance.randint(1, 40) for _ in range(40)] for _ in range(5)}
         ids = {wallet: make_due(wallet, *each) for wallet, each in amounts.items()}
 
         taken = race(
-            [
-                lambda n=n: drain(uuid.UUID(int=n), lambda _: Verdict.PAID)
-                for n in range(1, 5)
-            ]
+            [lambda n=n: drain(uuid.UUID(int=n), lambda _: Verdict.PAID) for n in range(1, 5)]
         )
 
         flat = [pk for each in taken for pk in each]
@@ -174,10 +164,7 @@ class ExecutorRaceTest(TransactionTestCase):
         # A deadlock would be an OperationalError and fail the race.
         race(
             [
-                *[
-                    lambda n=n: drain(uuid.UUID(int=n), lambda _: Verdict.REFUSED)
-                    for n in (1, 2)
-                ],
+                *[lambda n=n: drain(uuid.UUID(int=n), lambda _: Verdict.REFUSED) for n in (1, 2)],
                 *[lambda w=wallets: deposits(w) for _ in range(3)],
                 *[lambda w=wallets[::-1]: deposits(w) for _ in range(3)],
             ]

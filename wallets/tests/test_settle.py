@@ -36,9 +36,7 @@ class SettleTest(TestCase):
         return Wallet.objects.get(pk=self.wallet).balance
 
     def test_ends_a_paid_row_with_its_reference(self) -> None:
-        self.assertEqual(
-            finish(self.claimed, Verdict.PAID, reference="B-1").succeeded, 1
-        )
+        self.assertEqual(finish(self.claimed, Verdict.PAID, reference="B-1").succeeded, 1)
         row = self.row()
         self.assertEqual((row.status, row.bank_reference), (Status.SUCCEEDED, "B-1"))
         self.assertIsNone(row.lease_owner)
@@ -50,13 +48,9 @@ class SettleTest(TestCase):
         self.assertIsNone(self.row().bank_reference)
 
     def test_refunds_a_refused_row(self) -> None:
-        self.assertEqual(
-            finish(self.claimed, Verdict.REFUSED, reason="closed_account").failed, 1
-        )
+        self.assertEqual(finish(self.claimed, Verdict.REFUSED, reason="closed_account").failed, 1)
         row = self.row()
-        self.assertEqual(
-            (row.status, row.failure_reason), (Status.FAILED, "closed_account")
-        )
+        self.assertEqual((row.status, row.failure_reason), (Status.FAILED, "closed_account"))
         self.assertEqual(legs(self.pk), [CLAIM, REFUND])
         self.assertEqual(self.balance(), 100)
 
@@ -72,9 +66,7 @@ class SettleTest(TestCase):
     def test_records_every_call(self) -> None:
         finish(self.claimed, Verdict.PAID)
         call = BankCall.objects.get(transaction=self.pk)
-        self.assertEqual(
-            (call.kind, call.epoch, call.http_status), ("transfer", 1, 200)
-        )
+        self.assertEqual((call.kind, call.epoch, call.http_status), ("transfer", 1, 200))
 
     def test_records_calls_once_when_settled_again(self) -> None:
         finish(self.claimed, Verdict.PAID)

@@ -16,14 +16,12 @@ from wallets.domain.statements.rows import (
 from wallets.models import BankCall, LedgerEntry, StatusChange, Transaction, Wallet
 
 
-def post(
-    balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime
-) -> int:
+def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
     """Move the balances and write the entries; return how many balances moved as expected."""
     moved = sum(
-        Wallet.objects.filter(
-            pk=row.wallet_id, balance=row.before, balance__gte=-row.delta
-        ).update(balance=F("balance") + row.delta, updated_at=now)
+        Wallet.objects.filter(pk=row.wallet_id, balance=row.before, balance__gte=-row.delta).update(
+            balance=F("balance") + row.delta, updated_at=now
+        )
         for row in balances
     )
     LedgerEntry.objects.bulk_create(
@@ -32,9 +30,7 @@ def post(
     return moved
 
 
-def set_states(
-    states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime
-) -> int:
+def set_states(states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime) -> int:
     """Change the rows and write their history; return how many were in their expected state."""
     changed = 0
     for row in states:

@@ -89,26 +89,18 @@ def _json(rows: Sequence[Any]) -> str:
     if not rows:
         return "[]"
     names = [field.name for field in fields(rows[0])]
-    return json.dumps(
-        [{name: getattr(row, name) for name in names} for row in rows], default=str
-    )
+    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], default=str)
 
 
-def post(
-    balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime
-) -> int:
+def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
     """Move the balances and write the entries; return how many balances moved as expected."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _POST, {"now": now, "balances": _json(balances), "entries": _json(entries)}
-        )
+        cursor.execute(_POST, {"now": now, "balances": _json(balances), "entries": _json(entries)})
         moved, _posted = cursor.fetchone()
     return int(moved)
 
 
-def set_states(
-    states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime
-) -> int:
+def set_states(states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime) -> int:
     """Change the rows and write their history; return how many were in their expected state."""
     with connection.cursor() as cursor:
         cursor.execute(

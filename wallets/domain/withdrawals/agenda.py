@@ -14,12 +14,8 @@ def next_work_in() -> timedelta | None:
 
     One statement, two index look-ups: this is all that an idle executor asks.
     """
-    due = Transaction.objects.filter(status=Status.SCHEDULED).order_by(
-        "execute_at", "id"
-    )
-    lapse = Transaction.objects.filter(status=Status.PROCESSING).order_by(
-        "lease_expires_at", "id"
-    )
+    due = Transaction.objects.filter(status=Status.SCHEDULED).order_by("execute_at", "id")
+    lapse = Transaction.objects.filter(status=Status.PROCESSING).order_by("lease_expires_at", "id")
     now, *times = BankGate.objects.values_list(
         Now(),
         Subquery(due.values("execute_at")[:1]),
@@ -30,6 +26,4 @@ def next_work_in() -> timedelta | None:
 
 
 def count_due() -> int:
-    return Transaction.objects.filter(
-        status=Status.SCHEDULED, execute_at__lte=Now()
-    ).count()
+    return Transaction.objects.filter(status=Status.SCHEDULED, execute_at__lte=Now()).count()

@@ -81,10 +81,7 @@ def claim(
         wallets = ledger.lock_wallets(row.wallet_id for row in due) if due else {}
         affordable, unaffordable = decide(due, wallets)
         until = now + policy.lease
-        held = [
-            lifecycle.claimed(r, worker=worker, until=until, now=now)
-            for r in affordable
-        ]
+        held = [lifecycle.claimed(r, worker=worker, until=until, now=now) for r in affordable]
         failed = [lifecycle.refused_for_funds(row) for row in unaffordable]
         lifecycle.apply(
             [*(t for _, t, _ in taken_over), *stranded, *held, *failed],
@@ -117,9 +114,7 @@ def claim(
     )
 
 
-def decide(
-    due: Iterable[Row], wallets: dict[int, LockedWallet]
-) -> tuple[list[Row], list[Row]]:
+def decide(due: Iterable[Row], wallets: dict[int, LockedWallet]) -> tuple[list[Row], list[Row]]:
     """Pay each in turn if its wallet still covers it: what does not fit does not block the next."""
     left = {wallet_id: wallet.balance for wallet_id, wallet in wallets.items()}
     affordable, unaffordable = [], []
@@ -143,9 +138,7 @@ def _locked(rows: QuerySet[Transaction]) -> QuerySet[Transaction]:
 
 
 def _lock_lapsed(most: int, now: datetime) -> list[Row]:
-    rows = Transaction.objects.filter(
-        status=Status.PROCESSING, lease_expires_at__lte=now
-    )
+    rows = Transaction.objects.filter(status=Status.PROCESSING, lease_expires_at__lte=now)
     return read(_locked(rows).order_by("lease_expires_at", "id")[:most]) if most else []
 
 
@@ -159,17 +152,11 @@ def _take_over(
 ) -> tuple[list[tuple[Row, Transition, Step]], list[Transition]]:
     taken, stranded = [], []
     for row in lapsed:
-        step = next_step(
-            row, vanished=row.lease_owner is not None, now=now, policy=policy
-        )
+        step = next_step(row, vanished=row.lease_owner is not None, now=now, policy=policy)
         if step is Step.WAIT:
-            stranded.append(
-                lifecycle.stranded(row, until=now + policy.ask_max, now=now)
-            )
+            stranded.append(lifecycle.stranded(row, until=now + policy.ask_max, now=now))
             continue
-        transition = lifecycle.reclaimed(
-            row, worker=worker, until=now + policy.lease, now=now
-        )
+        transition = lifecycle.reclaimed(row, worker=worker, until=now + policy.lease, now=now)
         taken.append((row, transition, step))
     return taken, stranded
 
@@ -181,8 +168,7 @@ def _owners(ids: Iterable[int]) -> dict[int, tuple[uuid.UUID, str]]:
         return {}
     wallets = Wallet.objects.filter(pk__in=wallet_ids)
     return {
-        pk: (ref, currency)
-        for pk, ref, currency in wallets.values_list("pk", "uuid", "currency")
+        pk: (ref, currency) for pk, ref, currency in wallets.values_list("pk", "uuid", "currency")
     }
 
 

@@ -36,8 +36,7 @@ def next_step(row: Row, *, vanished: bool, now: datetime, policy: PayoutPolicy) 
 def _key_is_remembered(row: Row, *, now: datetime, policy: PayoutPolicy) -> bool:
     """Whether a replay sent within one lease from now still meets the bank's memory of the key."""
     return (
-        row.first_sent_at is None
-        or now + policy.lease < row.first_sent_at + policy.key_retention
+        row.first_sent_at is None or now + policy.lease < row.first_sent_at + policy.key_retention
     )
 
 

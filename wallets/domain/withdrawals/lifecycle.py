@@ -45,9 +45,7 @@ def _kept(row: Row, status: Status) -> StateRow:
     )
 
 
-def claimed(
-    row: Row, *, worker: uuid.UUID, until: datetime, now: datetime
-) -> Transition:
+def claimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) -> Transition:
     """Take the money out of the wallet and hold it."""
     state = replace(
         _kept(row, Status.PROCESSING),
@@ -66,9 +64,7 @@ def refused_for_funds(row: Row) -> Transition:
     return Transition(state, reason=reason)
 
 
-def reclaimed(
-    row: Row, *, worker: uuid.UUID, until: datetime, now: datetime
-) -> Transition:
+def reclaimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) -> Transition:
     """Take over a row whose lease ran out, or that was handed back.
 
     A worker that vanished may have sent up to the last moment of its lease. One that handed the
@@ -98,24 +94,18 @@ def stranded(row: Row, *, until: datetime, now: datetime) -> Transition:
         last_sent_at=now if vanished else row.last_sent_at,
         in_doubt_since=row.in_doubt_since or now,
     )
-    return Transition(
-        state, reason="awaiting_operator", recorded=row.in_doubt_since is None
-    )
+    return Transition(state, reason="awaiting_operator", recorded=row.in_doubt_since is None)
 
 
 def paid(row: Row, *, reference: str | None) -> Transition:
-    state = replace(
-        _kept(row, Status.SUCCEEDED), in_doubt_since=None, bank_reference=reference
-    )
+    state = replace(_kept(row, Status.SUCCEEDED), in_doubt_since=None, bank_reference=reference)
     movement = ledger.paid_out(row.id, row.wallet_id, row.amount)
     return Transition(state, reason="paid", movement=movement)
 
 
 def refused(row: Row, *, reason: str) -> Transition:
     """Give the money back. The key is burnt: a terminal row is never sent again."""
-    state = replace(
-        _kept(row, Status.FAILED), in_doubt_since=None, failure_reason=reason
-    )
+    state = replace(_kept(row, Status.FAILED), in_doubt_since=None, failure_reason=reason)
     movement = ledger.refunded(row.id, row.wallet_id, row.amount)
     return Transition(state, reason=reason, movement=movement)
 
@@ -165,9 +155,7 @@ def apply(
     history = [_history(t, worker) for t in transitions if t.recorded]
     changed = for_database().set_states([t.state for t in transitions], history, now)
     if changed != len(transitions):
-        raise LedgerIntegrityError(
-            f"{len(transitions)} withdrawals were to change, {changed} did"
-        )
+        raise LedgerIntegrityError(f"{len(transitions)} withdrawals were to change, {changed} did")
 
 
 def _history(transition: Transition, worker: str) -> ChangeRow:

@@ -96,9 +96,7 @@ def settle(
 
 def _lock(results: Sequence[Result]) -> tuple[dict[int, Row], datetime]:
     rows = Transaction.objects.filter(pk__in={result.id for result in results})
-    by_id = {
-        row.id: row for row in read(rows.select_for_update(no_key=True).order_by("pk"))
-    }
+    by_id = {row.id: row for row in read(rows.select_for_update(no_key=True).order_by("pk"))}
     return by_id, database_now()
 
 
@@ -117,11 +115,7 @@ def _end(
         _alarm(settled, outcome.alarm, row, result)
     if outcome.verdict is Verdict.PAID:
         return _paid(row, result, settled)
-    if (
-        row.status != Status.PROCESSING
-        or row.epoch != result.epoch
-        or row.lease_owner != worker
-    ):
+    if row.status != Status.PROCESSING or row.epoch != result.epoch or row.lease_owner != worker:
         settled.lost += 1
         logger.warning(
             "result dropped: the withdrawal is no longer this worker's",
@@ -180,11 +174,7 @@ def _alarm(settled: Settled, code: str, row: Row, result: Result) -> None:
 
 
 def _calls(results: Sequence[Result], now: datetime) -> list[CallRow]:
-    return [
-        _call(result, record, now)
-        for result in results
-        for record in result.outcome.records
-    ]
+    return [_call(result, record, now) for result in results for record in result.outcome.records]
 
 
 def _call(result: Result, record: CallRecord, now: datetime) -> CallRow:
@@ -203,8 +193,8 @@ def _call(result: Result, record: CallRecord, now: datetime) -> CallRow:
 
 def _not_yet_recorded(calls: Sequence[CallRow]) -> list[CallRow]:
     recorded = set(
-        BankCall.objects.filter(
-            transaction_id__in={c.transaction_id for c in calls}
-        ).values_list("transaction_id", "epoch")
+        BankCall.objects.filter(transaction_id__in={c.transaction_id for c in calls}).values_list(
+            "transaction_id", "epoch"
+        )
     )
     return [c for c in calls if (c.transaction_id, c.epoch) not in recorded]

@@ -40,9 +40,7 @@ class Command(BaseCommand):
             default=100,
             help="withdrawals taken a cycle (default 100)",
         )
-        parser.add_argument(
-            "--loop", action="store_true", help="go on until SIGTERM or Ctrl-C"
-        )
+        parser.add_argument("--loop", action="store_true", help="go on until SIGTERM or Ctrl-C")
         parser.add_argument(
             "--sleep-seconds",
             type=float,
@@ -103,9 +101,7 @@ def _plan(options: dict[str, Any]) -> Plan:
     limit, concurrency = options["limit"], options["concurrency"]
     sleep_seconds = options["sleep_seconds"]
     if not 1 <= limit <= _MOST_LIMIT:
-        raise CommandError(
-            f"--limit accepts a whole number from 1 to {_MOST_LIMIT}, not {limit}."
-        )
+        raise CommandError(f"--limit accepts a whole number from 1 to {_MOST_LIMIT}, not {limit}.")
     if not 1 <= concurrency <= _MOST_CONCURRENCY:
         raise CommandError(
             f"--concurrency accepts a whole number from 1 to {_MOST_CONCURRENCY}, "
