@@ -1,0 +1,105 @@
+"""The environment: every knob listed, every bad value refused by name."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from django.core.checks import run_checks
+from django.test import SimpleTestCase, override_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCTION = {
+    "DEBUG": "False",
+    "DJANGO_SECRET_KEY": "a-test-value-that-is-long-enough-to-please-the-deployment-check-0123456789",
+    "ALLOWED_HOSTS": "wallet.example",
+    "DATABASE_URL": "postgres://wallet@127.0.0.1:5432/wallet",
+}
+
+
+def start(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``manage.py`` with nothing but ``environment``, and no ``.env``."""
+    kept = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "PYTHONPATH") if k in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=kept | {"PYTHON_DOTENV_DISABLED": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class GuardrailTest(SimpleTestCase):
+    def test_starts_with_production_settings_and_a_clean_deployment_check(self) -> None:
+        run = start("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+        self.assertEqual(run.returncode, 0, run.stderr)
+
+    def test_refuses_production_without_each_guarded_variable(self) -> None:
+        for name in ("DJANGO_SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL"):
+            with self.subTest(name):
+                run = start("check", **(PRODUCTION | {name: ""}))
+                self.assertNotEqual(run.returncode, 0)
+                self.assertIn(name, run.stderr.splitlines()[-1])
+
+    def test_takes_db_name_in_place_of_a_url(self) -> None:
+        run = start("check", **(PRODUCTION | {"DATABASE_URL": "", "DB_NAME": "wallet"}))
+        self.assertEqual(run.returncode, 0, run.stderr)
+
+    def test_names_the_variable_and_what_it_accepts(self) -> None:
+        bad = {
+            "DEBUG": "maybe",
+            "BANK_TIMEOUT": "soon",
+            "BANK_RETRY_COUNT": "-1",
+            "BANK_IDEMPOTENCY": "sometimes",
+            "BANK_BASE_URL": "ftp://bank",
+            "BANK_INQUIRY_PATH": "transfers",
+            "BANK_MAX_RPS": "nan",
+            "WITHDRAWAL_PROCESSING_STALE_SECONDS": "0",
+            "WALLET_LOG_LEVEL": "LOUD",
+            "WALLET_DEFAULT_CURRENCY": "rial",
+            "DB_PORT": "http",
+            "DATABASE_URL": "mysql://localhost/x",
+        }
+        for name, value in bad.items():
+            with self.subTest(name):
+                extra = {"DB_NAME": "x"} if name == "DB_PORT" else {}
+                run = start("check", **{name: value}, **extra)
+                self.assertNotEqual(run.returncode, 0)
+                self.assertIn(name, run.stderr)
+                self.assertRegex(run.stderr, "accepts|must")
+
+    def test_lists_every_variable_in_the_sample_and_no_other(self) -> None:
+        source = "".join(
+            (ROOT / "wallet" / name).read_text() for name in ("settings.py", "databases.py")
+        )
+        read = set(re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", source))
+        sample = (ROOT / ".env.sample").read_text()
+        listed = re.findall(r"^([A-Z_]+)=", sample, flags=re.MULTILINE)
+        self.assertEqual(sorted(listed), sorted(read))
+
+
+class CombinationTest(SimpleTestCase):
+    def ids(self) -> list[str]:
+        return [
+            message.id or "" for message in run_checks() if str(message.id).startswith("wallets")
+        ]
+
+    def test_accepts_the_defaults(self) -> None:
+        self.assertEqual(self.ids(), [])
+
+    @override_settings(WITHDRAWAL_PROCESSING_STALE_SECONDS=5.0)
+    def test_refuses_a_lease_shorter_than_the_longest_call(self) -> None:
+        [message] = [m for m in run_checks() if m.id == "wallets.E002"]
+        self.assertIn("WITHDRAWAL_PROCESSING_STALE_SECONDS", message.msg)
+        self.assertIn("BANK_TIMEOUT", message.msg)
+
+    @override_settings(BANK_INQUIRY_MIN_SECONDS=10.0, BANK_INQUIRY_MAX_SECONDS=5.0)
+    def test_refuses_crossed_pauses(self) -> None:
+        self.assertEqual(self.ids(), ["wallets.E004"])
+
+    @override_settings(BANK_IDEMPOTENCY="none", BANK_INQUIRY_PATH="")
+    def test_warns_when_only_a_person_could_settle(self) -> None:
+        self.assertEqual(self.ids(), ["wallets.W001"])
