@@ -71,9 +71,14 @@ def bank_config() -> BankConfig:
 
 
 def worst_case_call_seconds(config: BankConfig) -> float:
-    """The longest ``BankGateway.transfer`` can take: every try to its deadline, every pause full.
+    """The longest an ordinary ``BankGateway.transfer`` takes: every try to its deadline.
 
-    Time the machine does not give the thread comes on top; the lease needs its own margin for it.
+    A longer pause that the bank asks for is not counted: after it ``may_send`` is asked, which says
+    no once the lease would not cover another try. Time the machine does not give the thread comes
+    on top; the lease needs its own margin for it.
     """
-    tries = config.retry_count + 1
-    return tries * config.timeout + config.retry_count * config.backoff_cap
+    pauses = (
+        min(config.backoff_cap, config.backoff_base * 2**failed)
+        for failed in range(config.retry_count)
+    )
+    return (config.retry_count + 1) * config.timeout + sum(pauses)
