@@ -3,9 +3,9 @@
 import uuid
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils.dateparse import parse_datetime
 
 from wallets.domain.errors import CurrencyMismatch, ExecuteAtNotInFuture
 from wallets.domain.receipts import (
@@ -98,16 +98,16 @@ def _withdrawal(
 
 def _replay(wallet: Wallet, earlier: Transaction) -> Receipt:
     """The first answer: wallet and withdrawal as they were when it was scheduled."""
-    snapshot = earlier.request_snapshot
+    snapshot: dict[str, Any] = earlier.request_snapshot or {}
     first_wallet = replace(
         WalletState.of(wallet),
         balance=snapshot["balance"],
-        updated_at=parse_datetime(snapshot["wallet_updated_at"]),
+        updated_at=datetime.fromisoformat(snapshot["wallet_updated_at"]),
     )
     first_row = replace(
         TransactionState.of(earlier),
         status=Status.SCHEDULED,
-        execute_at=parse_datetime(snapshot["execute_at"]),
+        execute_at=datetime.fromisoformat(snapshot["execute_at"]),
         bank_reference=None,
         failure_reason=None,
         in_doubt_since=None,

@@ -170,7 +170,7 @@ class Executor:
 
     def _settle_is_due(self) -> bool:
         ready = self._ready
-        if not ready.results or not self._database_is_awaited():
+        if not ready.results or not self._database_may_be_tried():
             return False
         return (
             len(ready.results) >= _SETTLE_BATCH
@@ -250,7 +250,7 @@ class Executor:
     # --- Leases ----------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        if not self._database_is_awaited():
+        if not self._database_may_be_tried():
             return
         begun = time.monotonic()
         held = {pk: item.claimed.epoch for pk, item in self._in_hand.items()}
@@ -279,7 +279,7 @@ class Executor:
         return (
             self._wants_more()
             and time.monotonic() >= self._claim_at
-            and self._database_is_awaited()
+            and self._database_may_be_tried()
         )
 
     def _claim(self) -> None:
@@ -376,7 +376,7 @@ class Executor:
 
     # --- The database ----------------------------------------------------------------------------
 
-    def _database_is_awaited(self) -> bool:
+    def _database_may_be_tried(self) -> bool:
         return time.monotonic() >= self._database_back_at
 
     def _with_database(self, work: Callable[[], T]) -> T | None:

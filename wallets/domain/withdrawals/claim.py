@@ -150,7 +150,8 @@ def _lock_due(most: int, now: datetime) -> list[Row]:
 def _take_over(
     lapsed: Iterable[Row], *, worker: uuid.UUID, now: datetime, policy: PayoutPolicy
 ) -> tuple[list[tuple[Row, Transition, Step]], list[Transition]]:
-    taken, stranded = [], []
+    taken: list[tuple[Row, Transition, Step]] = []
+    stranded: list[Transition] = []
     for row in lapsed:
         step = next_step(row, vanished=row.lease_owner is not None, now=now, policy=policy)
         if step is Step.WAIT:

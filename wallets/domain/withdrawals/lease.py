@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import F
 
 from wallets.domain.policy import PayoutPolicy
 from wallets.models import Status, Transaction
@@ -20,7 +19,5 @@ def renew(*, worker: uuid.UUID, held: Mapping[int, int], policy: PayoutPolicy) -
         rows = dict(ours.select_for_update(no_key=True).order_by("pk").values_list("pk", "epoch"))
         kept = {pk for pk, epoch in rows.items() if held[pk] == epoch}
         now = database_now()
-        Transaction.objects.filter(pk__in=kept).update(
-            lease_expires_at=now + policy.lease, updated_at=F("updated_at")
-        )
+        Transaction.objects.filter(pk__in=kept).update(lease_expires_at=now + policy.lease)
     return kept

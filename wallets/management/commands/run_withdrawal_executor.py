@@ -76,7 +76,7 @@ class Command(BaseCommand):
         if lock is not None:
             lock.close()
 
-    def _executor(self, plan: Plan, bar: "tqdm[None]") -> Executor:
+    def _executor(self, plan: Plan, bar: "tqdm[Any]") -> Executor:
         config = bank_config()
         return Executor(
             plan=plan,
@@ -88,7 +88,7 @@ class Command(BaseCommand):
             ),
             stop=_stop_on_signals(),
             on_cycle=self._print_cycle,
-            on_progress=bar.update,
+            on_progress=lambda done: _advance(bar, done),
             random_source=random.SystemRandom(),
         )
 
@@ -119,7 +119,7 @@ def _plan(options: dict[str, Any]) -> Plan:
     )
 
 
-def _progress(plan: Plan) -> "tqdm[None]":
+def _progress(plan: Plan) -> "tqdm[Any]":
     """A bar on a terminal; elsewhere the structured log is what there is to see."""
     on_terminal = sys.stderr.isatty()
     total = None
@@ -127,6 +127,10 @@ def _progress(plan: Plan) -> "tqdm[None]":
         logging.getLogger("wallets").setLevel(logging.WARNING)
         total = None if plan.loop else min(plan.limit, count_due())
     return tqdm(total=total, unit="withdrawal", disable=not on_terminal, leave=False)
+
+
+def _advance(bar: "tqdm[Any]", done: int) -> None:
+    bar.update(done)
 
 
 def _stop_on_signals() -> threading.Event:
