@@ -41,15 +41,19 @@ INSTALLED_APPS = [
     "wallets",
 ]
 
+# The API has its own errors, and no use for sessions, cookies or forms: the Site* classes are
+# Django's, stepping aside for it.
 MIDDLEWARE = [
+    "wallets.api.middleware.EnvelopeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "wallets.api.middleware.SiteSessionMiddleware",
+    "wallets.api.middleware.SiteLocaleMiddleware",
+    "wallets.api.middleware.SiteCommonMiddleware",
+    # By its own name, by which the deployment check looks for it. Views of DRF are exempt.
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "wallets.api.middleware.SiteAuthenticationMiddleware",
+    "wallets.api.middleware.SiteMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -113,6 +117,8 @@ WHITENOISE_USE_FINDERS = True
 # A redirected POST arrives as a GET, so redirecting is left to the proxy that ends TLS, unless
 # asked for; the deployment check for it (security.W008) is silenced for that reason.
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", False)
+# The API refuses plain HTTP by itself then, in its envelope.
+SECURE_REDIRECT_EXEMPT = [r"^api(/|$)", r"^health(/|$)"]
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
 SECURE_HSTS_SECONDS = env.integer(
     "SECURE_HSTS_SECONDS", 0 if DEBUG else 31_536_000, minimum=0, maximum=63_072_000
@@ -188,7 +194,9 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_PARSER_CLASSES": ["wallets.api.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["wallets.api.envelope.EnvelopeRenderer"],
+    # Answers are rendered by wallets.api.envelope; this one only names the media type.
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "wallets.api.negotiation.AlwaysTheSame",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "wallets.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -201,6 +209,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": ["wallets.api.openapi.schemas.add_components"],
 }
 
 # --- Logging -------------------------------------------------------------------------------------

@@ -1,0 +1,229 @@
+"""The shapes of what goes in and out, as OpenAPI components."""
+
+from typing import Any
+
+from wallets.api.catalogue import CATALOGUE
+from wallets.models import MAX_BALANCE, Status, Type
+
+Schema = dict[str, Any]
+
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Schema, *, required: list[str] | None = None, **more: Any) -> Schema:
+    shape = {"type": "object", "properties": properties, "additionalProperties": False, **more}
+    if required is None:
+        required = list(properties)
+    # An empty list of required names is not valid OpenAPI.
+    return shape | {"required": required} if required else shape
+
+
+def _integer(description: str, *, minimum: int, example: int) -> Schema:
+    return {
+        "type": "integer",
+        "format": "int64",
+        "minimum": minimum,
+        "maximum": MAX_BALANCE,
+        "description": description,
+        "example": example,
+    }
+
+
+def _time(description: str, **more: Any) -> Schema:
+    return {"type": "string", "format": "date-time", "description": description, **more}
+
+
+def _nullable_text(description: str) -> Schema:
+    return {"type": "string", "nullable": True, "description": description}
+
+
+_CURRENCY = {
+    "type": "string",
+    "pattern": "^[A-Z]{3}$",
+    "description": "A code of ISO 4217.",
+    "example": "IRR",
+}
+_ID = _integer("Numbered by the service.", minimum=1, example=1)
+_AMOUNT = _integer(
+    "Minor units, written as digits only. Readers that keep numbers as doubles lose "
+    "precision above 2^53.",
+    minimum=1,
+    example=150_000,
+)
+_OPTIONAL_CURRENCY = _CURRENCY | {
+    "description": "If sent, must equal the wallet's currency: a guard against a factor of ten "
+    "between rial and toman."
+}
+_EXECUTE_AT = _time(
+    "With an offset, and later than now by the service's clock.",
+    example="2030-01-31T12:30:00+03:30",
+)
+
+WALLET_ID = {
+    "type": "string",
+    "pattern": rf"^([1-9][0-9]{{0,18}}|{_UUID})$",
+    "example": "1",
+}
+IDEMPOTENCY_KEY = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 128,
+    "pattern": "^[!-~]([ -~]*[!-~])?$",
+    "example": "6f1f2f0e-3a52-4d0e-9d0e-8f7a5a2f6f11",
+}
+
+
+def envelope(status: int, data: Schema) -> Schema:
+    return _object(
+        {
+            "detail": {"type": "string", "description": "For developers, in English."},
+            "message": ref("Message"),
+            "status": {"type": "integer", "enum": [status], "description": "The HTTP status."},
+            "data": data,
+        }
+    )
+
+
+def _error_envelope(status: int) -> Schema:
+    codes = [e.code for e in CATALOGUE.values() if e.status == status and not e.of_field]
+    return envelope(
+        status,
+        _object(
+            {
+                "code": {"type": "string", "enum": codes, "description": "See /api/errors/."},
+                "errors": {"type": "array", "items": ref("FieldError")},
+            },
+            required=["code"],
+            additionalProperties=True,
+        ),
+    )
+
+
+def _wallet_and(*, status: int, **more: Schema) -> Schema:
+    return envelope(status, _object({"wallet": ref("Wallet"), **more}))
+
+
+COMPONENTS: dict[str, Schema] = {
+    "Message": _object(
+        {
+            "en": {"type": "string", "description": "For people, in English."},
+            "fa": {"type": "string", "description": "For people, in Persian."},
+        }
+    ),
+    "Wallet": _object(
+        {
+            "id": _ID,
+            "uuid": {"type": "string", "format": "uuid"},
+            "currency": _CURRENCY,
+            "balance": _integer("Minor units.", minimum=0, example=150_000),
+            "created_at": _time("UTC."),
+            "updated_at": _time("UTC."),
+        }
+    ),
+    "Transaction": _object(
+        {
+            "id": _ID,
+            "wallet_id": _ID,
+            "type": {"type": "string", "enum": Type.values},
+            "status": {"type": "string", "enum": Status.values},
+            "amount": _AMOUNT,
+            "execute_at": _time("UTC; null for deposits.", nullable=True),
+            "idempotency_key": {
+                "type": "string",
+                "format": "uuid",
+                "nullable": True,
+                "description": "The key the bank knows this withdrawal by; null for deposits. "
+                "Not the Idempotency-Key of your request.",
+            },
+            "bank_reference": _nullable_text("The bank's reference, once it has paid."),
+            "failure_reason": _nullable_text("Why it FAILED, such as insufficient_funds."),
+            "in_doubt_since": _time(
+                "Since when it is unknown whether the bank has paid; the money stays held.",
+                nullable=True,
+            ),
+            "created_at": _time("UTC."),
+            "updated_at": _time("UTC."),
+        }
+    ),
+    "FieldError": _object(
+        {
+            "in": {"type": "string", "enum": ["body", "query", "header"]},
+            "field": {"type": "string"},
+            "code": {"type": "string", "description": "See /api/errors/."},
+            "detail": {"type": "string"},
+            "message": ref("Message"),
+        }
+    ),
+    "CatalogueEntry": _object(
+        {
+            "code": {"type": "string"},
+            "status": {"type": "integer"},
+            "of_field": {
+                "type": "boolean",
+                "description": "True when the code appears in data.errors only.",
+            },
+            "message": ref("Message"),
+            "what_to_do": ref("Message"),
+        }
+    ),
+    "OpeningRequest": _object({"currency": _CURRENCY}, required=[]),
+    "DepositRequest": _object(
+        {"amount": _AMOUNT, "currency": _OPTIONAL_CURRENCY}, required=["amount"]
+    ),
+    "WithdrawalRequest": _object(
+        {"amount": _AMOUNT, "execute_at": _EXECUTE_AT, "currency": _OPTIONAL_CURRENCY},
+        required=["amount", "execute_at"],
+    ),
+    "WalletOpened": _wallet_and(status=201),
+    "MoneyMoved": _wallet_and(status=201, transaction=ref("Transaction")),
+    "WalletShown": _wallet_and(
+        status=200,
+        recent_transactions={"type": "array", "maxItems": 10, "items": ref("Transaction")},
+    ),
+    "TransactionsPage": envelope(
+        200,
+        _object(
+            {
+                "results": {"type": "array", "maxItems": 100, "items": ref("Transaction")},
+                "next": _nullable_text("Address of the page with older ones; null at the end."),
+                "previous": _nullable_text("Address of the page with newer ones; null at the top."),
+            }
+        ),
+    ),
+    "ErrorCatalogue": envelope(
+        200, _object({"errors": {"type": "array", "items": ref("CatalogueEntry")}})
+    ),
+    "Healthy": envelope(200, _object({"database": {"type": "string", "enum": ["ok"]}})),
+    **{
+        f"Error{status}": _error_envelope(status)
+        for status in sorted({entry.status for entry in CATALOGUE.values()})
+    },
+}
+
+
+def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's hook: the operations refer to these by name.
+
+    Those that nothing refers to are left out.
+    """
+    wanted = _names_in(result["paths"])
+    found: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        found.add(name)
+        wanted |= _names_in(COMPONENTS[name]) - found
+    result["components"] = {"schemas": {name: COMPONENTS[name] for name in sorted(found)}}
+    return result
+
+
+def _names_in(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        here = {value["$ref"].rpartition("/")[2]} if "$ref" in value else set()
+        return here.union(*(_names_in(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_names_in(inner) for inner in value))
+    return set()

@@ -1,0 +1,217 @@
+"""Requests into what the domain takes, and what the domain answers into JSON.
+
+Written out by hand: DRF's serializers copy their fields for every request, and their integer
+field takes "100", true and 1e2 for amounts.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import QueryDict
+from rest_framework.request import Request
+
+from wallets.api import fields
+from wallets.api.cursors import Cursor, Cursors
+from wallets.api.parsers import check_framing
+from wallets.api.refusals import InvalidFields, Problem
+from wallets.api.times import moment, moment_in_query, written
+from wallets.domain.errors import WalletNotFound
+from wallets.domain.receipts import ClientRequest, TransactionState, WalletState
+from wallets.models import MAX_BALANCE, Status, Type
+
+DEFAULT_LIMIT = 50
+
+_KEY = re.compile(r"[ -~]{1,128}")
+_ID = re.compile(r"0|[1-9][0-9]{0,18}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRequest:
+    currency: str
+    client: ClientRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class DepositRequest:
+    amount: int
+    currency: str | None
+    client: ClientRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalRequest:
+    amount: int
+    currency: str | None
+    execute_at: datetime
+    client: ClientRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    filters: dict[str, Any]
+    cursor: Cursor | None
+    limit: int
+
+
+def wallet_ref(text: str) -> int | uuid.UUID:
+    """The id or uuid in a path. Raises ``WalletNotFound`` for what can be neither."""
+    if _ID.fullmatch(text) and (number := int(text)) <= MAX_BALANCE:
+        return number
+    if _UUID.fullmatch(text):
+        return uuid.UUID(text)
+    raise WalletNotFound
+
+
+def opening_request(request: Request) -> OpeningRequest:
+    """Raises ``Refusal``, ``InvalidFields``."""
+    values, client = _read_post(request, optional={"currency": fields.currency})
+    return OpeningRequest(
+        currency=values.get("currency", settings.WALLET_DEFAULT_CURRENCY), client=client
+    )
+
+
+def deposit_request(request: Request) -> DepositRequest:
+    """Raises ``Refusal``, ``InvalidFields``."""
+    values, client = _read_post(
+        request, required={"amount": fields.amount}, optional={"currency": fields.currency}
+    )
+    return DepositRequest(amount=values["amount"], currency=values.get("currency"), client=client)
+
+
+def withdrawal_request(request: Request) -> WithdrawalRequest:
+    """Raises ``Refusal``, ``InvalidFields``."""
+    values, client = _read_post(
+        request,
+        required={"amount": fields.amount, "execute_at": moment},
+        optional={"currency": fields.currency},
+    )
+    return WithdrawalRequest(
+        amount=values["amount"],
+        currency=values.get("currency"),
+        execute_at=values["execute_at"],
+        client=client,
+    )
+
+
+def page_request(request: Request, cursors: Cursors) -> PageRequest:
+    """Raises ``InvalidFields``."""
+    problems: list[Problem] = []
+    values = fields.read_fields(
+        _once_each(request.query_params, problems),
+        place="query",
+        problems=problems,
+        optional={
+            "limit": fields.limit,
+            "cursor": cursors.read,
+            "type": fields.one_of(Type.values),
+            "status": fields.one_of(Status.values),
+            "created_after": moment_in_query,
+            "created_before": moment_in_query,
+        },
+    )
+    if problems:
+        raise InvalidFields(problems)
+    lookups = {
+        "type": "type",
+        "status": "status",
+        "created_after": "created_at__gte",
+        "created_before": "created_at__lt",
+    }
+    return PageRequest(
+        filters={lookup: values[name] for name, lookup in lookups.items() if name in values},
+        cursor=values.get("cursor"),
+        limit=values.get("limit", DEFAULT_LIMIT),
+    )
+
+
+def refuse_parameters(request: Request) -> None:
+    """For addresses that take none. Raises ``InvalidFields``."""
+    if request.META.get("QUERY_STRING"):
+        problems: list[Problem] = []
+        fields.read_fields(request.query_params, place="query", problems=problems)
+        if problems:
+            raise InvalidFields(problems)
+
+
+def wallet_json(wallet: WalletState) -> dict[str, Any]:
+    return {
+        "id": wallet.id,
+        "uuid": str(wallet.uuid),
+        "currency": wallet.currency,
+        "balance": wallet.balance,
+        "created_at": written(wallet.created_at),
+        "updated_at": written(wallet.updated_at),
+    }
+
+
+def transaction_json(row: TransactionState) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "wallet_id": row.wallet_id,
+        "type": row.type,
+        "status": row.status,
+        "amount": row.amount,
+        "execute_at": _written_or_none(row.execute_at),
+        "idempotency_key": str(row.idempotency_key) if row.idempotency_key else None,
+        "bank_reference": row.bank_reference,
+        "failure_reason": row.failure_reason,
+        "in_doubt_since": _written_or_none(row.in_doubt_since),
+        "created_at": written(row.created_at),
+        "updated_at": written(row.updated_at),
+    }
+
+
+def _read_post(
+    request: Request,
+    *,
+    required: Mapping[str, fields.Parse] | None = None,
+    optional: Mapping[str, fields.Parse] | None = None,
+) -> tuple[dict[str, Any], ClientRequest | None]:
+    check_framing(request.META)
+    refuse_parameters(request)
+    problems: list[Problem] = []
+    values = fields.read_fields(
+        request.data, place="body", problems=problems, required=required, optional=optional
+    )
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not _KEY.fullmatch(key := key.strip(" \t")):
+        problems.append(
+            Problem(
+                "header",
+                "Idempotency-Key",
+                "idempotency_key_invalid",
+                "must have 1 to 128 printable ASCII characters",
+            )
+        )
+    if problems:
+        raise InvalidFields(problems)
+    return values, ClientRequest(key, _fingerprint(values)) if key is not None else None
+
+
+def _fingerprint(values: Mapping[str, Any]) -> str:
+    """Of what was asked for, not of how it was spelled: names sorted, moments in UTC."""
+    plain = {
+        name: written(value) if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _once_each(parameters: QueryDict, problems: list[Problem]) -> dict[str, str]:
+    for name, values in parameters.lists():
+        if len(values) > 1:
+            problems.append(Problem("query", name, "repeated_parameter", "is given more than once"))
+    return parameters.dict()
+
+
+def _written_or_none(value: datetime | None) -> str | None:
+    return None if value is None else written(value)

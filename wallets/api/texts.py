@@ -1,0 +1,12 @@
+"""What the API says when all is well. What it says otherwise is in the catalogue."""
+
+from wallets.api.catalogue import Text
+
+OPENED = Text("The wallet was created.", "کیف پول ساخته شد.")
+DEPOSITED = Text("The deposit was applied.", "واریز انجام شد.")
+SCHEDULED = Text("The withdrawal was scheduled.", "برداشت زمان‌بندی شد.")
+WALLET = Text("The wallet and its newest transactions.", "کیف پول و تازه‌ترین تراکنش‌های آن.")
+PAGE = Text("A page of transactions, newest first.", "یک صفحه از تراکنش‌ها، از تازه به کهنه.")
+ERRORS = Text("Every error code of this API.", "همهٔ کدهای خطای این API.")
+HEALTHY = Text("The service is healthy.", "سرویس سالم است.")
+METHODS = Text("These methods are allowed here.", "این متدها در این نشانی مجاز است.")

@@ -1,0 +1,55 @@
+"""The OpenAPI document and a page to read it on, without anything from the internet."""
+
+from functools import lru_cache
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.views import SpectacularSwaggerView
+from rest_framework.request import Request
+
+from wallets.api import fields
+from wallets.api.openapi.operations import openapi as documented
+from wallets.api.refusals import InvalidFields, Problem
+from wallets.api.serializers import refuse_parameters
+from wallets.api.views.base import ApiView
+
+_MEDIA_TYPES = {"json": "application/json", "yaml": "application/yaml"}
+
+
+class SchemaView(ApiView):
+    """Not in the envelope: what reads it expects OpenAPI."""
+
+    @documented
+    def get(self, request: Request) -> HttpResponse:
+        problems: list[Problem] = []
+        values = fields.read_fields(
+            request.query_params.dict(),
+            place="query",
+            problems=problems,
+            optional={"format": fields.one_of(list(_MEDIA_TYPES))},
+        )
+        if problems:
+            raise InvalidFields(problems)
+        by_header = "yaml" if "yaml" in request.META.get("HTTP_ACCEPT", "") else "json"
+        format = values.get("format", by_header)
+        content = _document(format)
+        return HttpResponse(content, content_type=_MEDIA_TYPES[format])
+
+
+@lru_cache
+def _document(format: str) -> bytes:
+    """The same until the process ends; making it takes a tenth of a second."""
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    renderer = OpenApiYamlRenderer() if format == "yaml" else OpenApiJsonRenderer()
+    content: bytes = renderer.render(schema)
+    return content
+
+
+class DocsView(ApiView, SpectacularSwaggerView):
+    schema = None
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        refuse_parameters(request)
+        return super().get(request, *args, **kwargs)

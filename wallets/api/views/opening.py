@@ -1,0 +1,17 @@
+from rest_framework.request import Request
+
+from wallets.api.answers import created
+from wallets.api.envelope import Envelope
+from wallets.api.openapi.operations import opening
+from wallets.api.serializers import opening_request
+from wallets.api.texts import OPENED
+from wallets.api.views.base import ApiView
+from wallets.domain.opening import open_wallet
+
+
+class WalletsView(ApiView):
+    @opening
+    def post(self, request: Request) -> Envelope:
+        asked = opening_request(request)
+        receipt = open_wallet(currency=asked.currency, request=asked.client)
+        return created(receipt, f"Wallet {receipt.wallet.id} was created.", OPENED)

@@ -1,0 +1,29 @@
+from rest_framework.request import Request
+
+from wallets.api.answers import created
+from wallets.api.envelope import Envelope
+from wallets.api.mismatch import naming_what_differs
+from wallets.api.openapi.operations import withdrawal as documented
+from wallets.api.serializers import wallet_ref, withdrawal_request
+from wallets.api.texts import SCHEDULED
+from wallets.api.views.base import ApiView
+from wallets.domain.scheduling import schedule_withdrawal
+from wallets.models import Type
+
+
+class WithdrawalsView(ApiView):
+    @documented
+    def post(self, request: Request, wallet_id: str) -> Envelope:
+        wallet = wallet_ref(wallet_id)
+        asked = withdrawal_request(request)
+        with naming_what_differs(wallet, Type.WITHDRAWAL, asked):
+            receipt = schedule_withdrawal(
+                wallet=wallet,
+                amount=asked.amount,
+                currency=asked.currency,
+                execute_at=asked.execute_at,
+                request=asked.client,
+            )
+        return created(
+            receipt, "The balance is checked when the withdrawal is due, not now.", SCHEDULED
+        )
