@@ -7,13 +7,9 @@ from django.db import transaction
 
 from wallets.domain import ledger
 from wallets.domain.errors import BalanceOverflow, CurrencyMismatch
-from wallets.domain.receipts import (
-    ClientRequest,
-    Receipt,
-    TransactionState,
-    WalletState,
-)
+from wallets.domain.receipts import ClientRequest, Receipt, TransactionState, WalletState
 from wallets.domain.requests import earlier_transaction
+from wallets.domain.statements.rows import DepositedRow, DepositRow
 from wallets.domain.wallets import find_wallet
 from wallets.models import MAX_BALANCE, LedgerEntry, Status, Transaction, Type, Wallet
 from wallets.models.clock import database_now
@@ -28,8 +24,66 @@ def deposit(
 ) -> Receipt:
     """Add ``amount`` minor units to the wallet.
 
+    The common deposit is one round trip where the database can do it in one statement. Whatever is
+    in its way, a replay or a refusal, is found out about under the wallet's lock.
+
     Raises ``WalletNotFound``, ``IdempotencyKeyReused``, ``CurrencyMismatch``, ``BalanceOverflow``.
     """
+    return _at_once(
+        wallet=wallet, amount=amount, currency=currency, request=request
+    ) or deposit_step_by_step(wallet=wallet, amount=amount, currency=currency, request=request)
+
+
+def _at_once(
+    *, wallet: int | uuid.UUID, amount: int, currency: str | None, request: ClientRequest | None
+) -> Receipt | None:
+    row = DepositRow(
+        wallet=wallet,
+        amount=amount,
+        currency=currency,
+        request_key=request.key if request else None,
+        request_fingerprint=request.fingerprint if request else None,
+    )
+    made = ledger.deposit_in_one_statement(row)
+    return None if made is None else _receipt(row, made)
+
+
+def _receipt(row: DepositRow, made: DepositedRow) -> Receipt:
+    return Receipt(
+        wallet=WalletState(
+            id=made.wallet_id,
+            uuid=made.uuid,
+            currency=made.currency,
+            balance=made.balance,
+            created_at=made.created_at,
+            updated_at=made.now,
+        ),
+        transaction=TransactionState(
+            id=made.transaction_id,
+            wallet_id=made.wallet_id,
+            type=Type.DEPOSIT.value,
+            status=Status.SUCCEEDED.value,
+            amount=row.amount,
+            execute_at=None,
+            idempotency_key=None,
+            bank_reference=None,
+            failure_reason=None,
+            in_doubt_since=None,
+            created_at=made.now,
+            updated_at=made.now,
+        ),
+        replayed=False,
+    )
+
+
+def deposit_step_by_step(
+    *,
+    wallet: int | uuid.UUID,
+    amount: int,
+    currency: str | None,
+    request: ClientRequest | None,
+) -> Receipt:
+    """The same on any database, and whatever is in the way of the deposit."""
     with transaction.atomic():
         # The lock comes first: two requests with one key take turns, and the second replays.
         found = find_wallet(wallet, lock=True)

@@ -2,14 +2,16 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.db import DataError, IntegrityError, connection, transaction
 
 from wallets.domain.errors import LedgerIntegrityError
 from wallets.domain.statements import for_database
-from wallets.domain.statements.rows import BalanceRow, EntryRow
+from wallets.domain.statements.prepared import Forgotten
+from wallets.domain.statements.rows import BalanceRow, DepositedRow, DepositRow, EntryRow
 from wallets.models import MAX_BALANCE, Account, Wallet
 from wallets.models.ledger import LEGS
 
@@ -109,6 +111,22 @@ def post(
     if moved != len(changes):
         raise LedgerIntegrityError(f"{len(changes)} balances were to move, {moved} did")
     return [entry.balance_after for entry in entries]
+
+
+def deposit_in_one_statement(row: DepositRow) -> DepositedRow | None:
+    """Make the deposit if nothing at all is in its way, where the database can do so at once.
+
+    ``None``, with nothing changed: something is in its way, or it cannot. A lone statement is its
+    own ``atomic()``: PostgreSQL runs it as one transaction, committed when it answers. An explicit
+    BEGIN and COMMIT around it would be two more round trips, of which one holds the wallet's lock.
+    """
+    alone = connection.get_autocommit()
+    try:
+        with nullcontext() if alone else transaction.atomic():
+            made: DepositedRow | None = for_database().deposit(row)
+            return made
+    except (IntegrityError, DataError, Forgotten):
+        return None
 
 
 def _check(movement: Movement, balances: dict[int, int]) -> None:

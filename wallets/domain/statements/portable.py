@@ -10,10 +10,17 @@ from wallets.domain.statements.rows import (
     BalanceRow,
     CallRow,
     ChangeRow,
+    DepositedRow,
+    DepositRow,
     EntryRow,
     StateRow,
 )
 from wallets.models import BankCall, LedgerEntry, StatusChange, Transaction, Wallet
+
+
+def deposit(row: DepositRow) -> DepositedRow | None:
+    """No whole deposit in one statement here: always ``None``."""
+    return None
 
 
 def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:

@@ -5,6 +5,7 @@ Row order in the array is the order in which ids are taken.
 """
 
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -12,12 +13,56 @@ from typing import Any
 
 from django.db import connection
 
+from wallets.domain.statements.prepared import Prepared
 from wallets.domain.statements.rows import (
     BalanceRow,
     CallRow,
     ChangeRow,
+    DepositedRow,
+    DepositRow,
     EntryRow,
     StateRow,
+)
+
+# Writes all or nothing. ``NOT EXISTS`` sees what had committed when the statement began; a deposit
+# with the same key that commits later is met by the unique index.
+#
+# ``clock_timestamp()``, unlike the time of the statement, is read again when the update had to wait
+# for another one of the wallet, so the times of a wallet's entries are in the entries' order.
+_DEPOSIT = """
+    WITH moved AS (
+        UPDATE wallets_wallet w SET balance = w.balance + $2, updated_at = clock_timestamp()
+        WHERE w.{ref} = $1
+          AND ($3 IS NULL OR w.currency = $3)
+          AND w.balance <= 9223372036854775807 - $2
+          AND NOT EXISTS (
+              SELECT FROM wallets_transaction t
+              WHERE t.wallet_id = w.id AND t.type = 'DEPOSIT' AND t.request_key = $4)
+        RETURNING w.id, w.uuid, w.currency, w.balance, w.created_at, w.updated_at
+    ), made AS (
+        INSERT INTO wallets_transaction
+            (wallet_id, type, status, amount, request_key, request_fingerprint, epoch, maybe_sent,
+             created_at, updated_at)
+        SELECT id, 'DEPOSIT', 'SUCCEEDED', $2, $4, $5, 0, false, updated_at, updated_at
+        FROM moved
+        RETURNING id
+    ), posted AS (
+        INSERT INTO wallets_ledgerentry
+            (transaction_id, wallet_id, debit_account, credit_account, amount, balance_after,
+             created_at)
+        SELECT made.id, moved.id, 'BANK', 'WALLET', $2, moved.balance, moved.updated_at
+        FROM moved, made
+        RETURNING id
+    )
+    SELECT made.id, moved.id, moved.uuid, moved.currency, moved.balance, moved.created_at,
+           moved.updated_at
+    FROM moved, made, posted
+"""
+_DEPOSIT_BY_ID = Prepared(
+    types=("bigint", "bigint", "text", "text", "text"), sql=_DEPOSIT.format(ref="id")
+)
+_DEPOSIT_BY_UUID = Prepared(
+    types=("uuid", "bigint", "text", "text", "text"), sql=_DEPOSIT.format(ref="uuid")
 )
 
 _POST = """
@@ -90,6 +135,19 @@ def _json(rows: Sequence[Any]) -> str:
         return "[]"
     names = [field.name for field in fields(rows[0])]
     return json.dumps([{name: getattr(row, name) for name in names} for row in rows], default=str)
+
+
+def deposit(row: DepositRow) -> DepositedRow | None:
+    """Make the whole deposit in one statement; ``None``: something is in its way.
+
+    Raises ``IntegrityError`` when a deposit with the same key came first while this one waited,
+    and ``Forgotten``. Whenever it does not answer with a row, nothing has changed.
+    """
+    statement = _DEPOSIT_BY_UUID if isinstance(row.wallet, uuid.UUID) else _DEPOSIT_BY_ID
+    made = statement.fetchone(
+        row.wallet, row.amount, row.currency, row.request_key, row.request_fingerprint
+    )
+    return None if made is None else DepositedRow(*made)
 
 
 def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:

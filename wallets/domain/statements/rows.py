@@ -61,3 +61,30 @@ class CallRow:
     verdict: str
     reference: str | None
     answer_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class DepositRow:
+    """A deposit as it was asked for: into the wallet with this id or UUID.
+
+    ``currency``: only into a wallet of this currency, unless ``None``.
+    """
+
+    wallet: int | uuid.UUID
+    amount: int
+    currency: str | None
+    request_key: str | None
+    request_fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DepositedRow:
+    """What the deposit made, and the wallet as it left it; ``now``: when."""
+
+    transaction_id: int
+    wallet_id: int
+    uuid: uuid.UUID
+    currency: str
+    balance: int
+    created_at: datetime
+    now: datetime

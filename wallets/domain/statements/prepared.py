@@ -1,0 +1,66 @@
+"""Statements that PostgreSQL parses and plans once for each connection.
+
+Worth it only for what runs once a request: there, planning costs as much as the work. A pooler that
+changes the server connection between transactions forgets them. Django's own switch for such
+poolers, ``DISABLE_SERVER_SIDE_CURSORS``, sends the text each time; without the switch the first
+statement that was forgotten does the same for its connection.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg2.errors
+from django.db import DatabaseError, connection
+
+_FORGOTTEN = (
+    psycopg2.errors.InvalidSqlStatementName,
+    psycopg2.errors.DuplicatePreparedStatement,
+)
+
+
+class Forgotten(Exception):
+    """The server did not know the statement it had prepared, so nothing was executed."""
+
+
+class Prepared:
+    def __init__(self, *, types: Sequence[str], sql: str) -> None:
+        """``sql`` calls its parameters, which are of these ``types``, ``$1``, ``$2`` and so on."""
+        # Named by its text: what another version of the program prepared is never taken for ours.
+        name = "wallets_" + hashlib.sha256(sql.encode()).hexdigest()[:16]
+        self._prepare = f"PREPARE {name} ({', '.join(types)}) AS {sql}"
+        self._execute = f"EXECUTE {name} ({', '.join(f'%({n + 1})s' for n in range(len(types)))})"
+        self._text = re.sub(r"\$(\d+)", lambda m: f"%({m[1]})s::{types[int(m[1]) - 1]}", sql)
+        # By the driver's connection: a reconnect makes a new one, which knows nothing yet.
+        self._known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+    def fetchone(self, *values: Any) -> tuple[Any, ...] | None:
+        """Raises ``Forgotten``, at most once for a connection."""
+        numbered = {str(n): value for n, value in enumerate(values, 1)}
+        with connection.cursor() as cursor:
+            if self._lasts():
+                self._execute_prepared(cursor, numbered)
+            else:
+                cursor.execute(self._text, numbered)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            return row
+
+    def _lasts(self) -> bool:
+        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            return False
+        return self._known.get(connection.connection) is not False
+
+    def _execute_prepared(self, cursor: Any, values: dict[str, Any]) -> None:
+        driver = connection.connection
+        try:
+            if driver not in self._known:
+                cursor.execute(self._prepare)
+                self._known[driver] = True
+            cursor.execute(self._execute, values)
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, _FORGOTTEN):
+                raise
+            self._known[driver] = False
+            raise Forgotten from error
