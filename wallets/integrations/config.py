@@ -34,8 +34,13 @@ class BankConfig:
     retry_after_cap: float = 60.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.base_url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            # A port that is no number, brackets without an address in them.
+            usable = False
+        if not usable:
             raise ImproperlyConfigured("BANK_BASE_URL must be an http:// or https:// address.")
         if parts.query or parts.fragment:
             raise ImproperlyConfigured("BANK_BASE_URL must not have a query or a fragment.")
@@ -78,7 +83,7 @@ def worst_case_call_seconds(config: BankConfig) -> float:
     on top; the lease needs its own margin for it.
     """
     pauses = (
-        min(config.backoff_cap, config.backoff_base * 2**failed)
+        min(config.backoff_cap, config.backoff_base * 2.0**failed)
         for failed in range(config.retry_count)
     )
     return (config.retry_count + 1) * config.timeout + sum(pauses)

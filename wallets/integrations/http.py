@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import logging
 import socket
 import ssl
 import time
@@ -20,6 +21,10 @@ from wallets.integrations.config import KEY_PLACEHOLDER, BankConfig
 from wallets.integrations.deadline import AnswerTooLargeError, Attempt, connection_pool
 from wallets.integrations.idempotency import key_headers, request_body
 from wallets.integrations.lookup import LookupTimeoutError
+
+# It prints, as a warning with a traceback, whatever a server put where headers should be. What came
+# of the call is ours to tell, and the bytes are nobody's business.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 # Room for the headers on top of the body, per try.
 _HEADER_BYTES = 131_072
