@@ -2,12 +2,19 @@
 
 ``install`` may run again at any time, and has to run at the end of every later migration that
 alters one of these tables: SQLite alters a table by building a new one, which loses its triggers.
+It guards what exists by then: the migrations before the last one know fewer tables and columns.
 """
 
 from typing import Any
 
-_APPEND_ONLY = ("wallets_ledgerentry", "wallets_statuschange", "wallets_bankcall")
-_NEVER_DELETED = (*_APPEND_ONLY, "wallets_transaction", "wallets_wallet")
+_APPEND_ONLY = (
+    "wallets_ledgerentry",
+    "wallets_statuschange",
+    "wallets_bankcall",
+    "wallets_resolution",
+    "wallets_payoutpause",
+)
+_NEVER_DELETED = (*_APPEND_ONLY, "wallets_transaction", "wallets_wallet", "wallets_bankgate")
 
 # True when an UPDATE would rewrite what has been settled. ``{differs}`` is the database's
 # null-safe "is different".
@@ -41,21 +48,42 @@ _GUARDED = (
 )
 
 
+# A return credits exactly what one withdrawal of the same wallet paid out.
+_RETURN_TRIGGER = ("wallets_transaction", "wallets_transaction_return_fits")
+_RETURN_REFUSED = "a return must equal a withdrawal of its wallet that has succeeded"
+_RETURNED = """
+    SELECT 1 FROM wallets_transaction w
+    WHERE w.id = NEW.returned_withdrawal_id AND w.type = 'WITHDRAWAL' AND w.status = 'SUCCEEDED'
+      AND w.amount = NEW.amount AND w.wallet_id = NEW.wallet_id
+"""
+
+
 def install(apps: Any, schema_editor: Any) -> None:
     remove(apps, schema_editor)
+    tables, returns = _what_exists(schema_editor.connection)
     if schema_editor.connection.vendor == "postgresql":
-        statements = _postgres()
+        statements = _postgres(tables, returns)
     else:
-        statements = _sqlite()
+        statements = _sqlite(tables, returns)
     for statement in statements:
         schema_editor.execute(statement, params=None)
 
 
 def remove(apps: Any, schema_editor: Any) -> None:
     on_table = schema_editor.connection.vendor == "postgresql"
+    tables, _ = _what_exists(schema_editor.connection)
     for table, trigger in _names():
-        where = f" ON {table}" if on_table else ""
-        schema_editor.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}", params=None)
+        if table in tables:
+            where = f" ON {table}" if on_table else ""
+            schema_editor.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}", params=None)
+
+
+def _what_exists(connection: Any) -> tuple[set[str], bool]:
+    """The tables, and whether transactions can be returns yet."""
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        columns = connection.introspection.get_table_description(cursor, "wallets_transaction")
+    return tables, any(column.name == "returned_withdrawal_id" for column in columns)
 
 
 def _names() -> list[tuple[str, str]]:
@@ -64,12 +92,13 @@ def _names() -> list[tuple[str, str]]:
         + [(table, f"{table}_no_delete") for table in _NEVER_DELETED]
         + [(table, f"{table}_no_truncate") for table in _NEVER_DELETED]
         + [(table, f"{table}_no_rewrite") for table, _ in _GUARDED]
+        + [_RETURN_TRIGGER]
     )
 
 
-def _postgres() -> list[str]:
+def _postgres(tables: set[str], returns: bool) -> list[str]:
     refuse = "EXECUTE FUNCTION wallets_refuse()"
-    return [
+    statements = [
         """
         CREATE OR REPLACE FUNCTION wallets_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -80,15 +109,18 @@ def _postgres() -> list[str]:
         *(
             f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} FOR EACH ROW {refuse}"
             for table in _APPEND_ONLY
+            if table in tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} FOR EACH ROW {refuse}"
             for table in _NEVER_DELETED
+            if table in tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
             f"FOR EACH STATEMENT {refuse}"
             for table in _NEVER_DELETED
+            if table in tables
         ),
         # The condition is in WHEN, so a legal update never enters the function.
         *(
@@ -97,21 +129,42 @@ def _postgres() -> list[str]:
             for table, condition in _GUARDED
         ),
     ]
+    return [*statements, *_return_on_postgres()] if returns else statements
 
 
-def _sqlite() -> list[str]:
+def _return_on_postgres() -> list[str]:
+    table, trigger = _RETURN_TRIGGER
+    return [
+        f"""
+        CREATE OR REPLACE FUNCTION wallets_check_return() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NOT EXISTS ({_RETURNED}) THEN
+                RAISE EXCEPTION '{_RETURN_REFUSED}'
+                    USING ERRCODE = 'integrity_constraint_violation';
+            END IF;
+            RETURN NEW;
+        END $$
+        """,
+        f"CREATE TRIGGER {trigger} BEFORE INSERT ON {table} FOR EACH ROW "
+        "WHEN (NEW.returned_withdrawal_id IS NOT NULL) EXECUTE FUNCTION wallets_check_return()",
+    ]
+
+
+def _sqlite(tables: set[str], returns: bool) -> list[str]:
     def refuse(operation: str, table: str) -> str:
         text = f"{operation} on {table} is refused: history is append-only"
         return f"BEGIN SELECT RAISE(ABORT, '{text}'); END"
 
-    return [
+    statements = [
         *(
             f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse('UPDATE', table)}"
             for table in _APPEND_ONLY
+            if table in tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse('DELETE', table)}"
             for table in _NEVER_DELETED
+            if table in tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_rewrite BEFORE UPDATE ON {table} "
@@ -119,3 +172,13 @@ def _sqlite() -> list[str]:
             for table, condition in _GUARDED
         ),
     ]
+    return [*statements, _return_on_sqlite()] if returns else statements
+
+
+def _return_on_sqlite() -> str:
+    table, trigger = _RETURN_TRIGGER
+    return (
+        f"CREATE TRIGGER {trigger} BEFORE INSERT ON {table} "
+        f"WHEN NEW.returned_withdrawal_id IS NOT NULL AND NOT EXISTS ({_RETURNED}) "
+        f"BEGIN SELECT RAISE(ABORT, '{_RETURN_REFUSED}'); END"
+    )

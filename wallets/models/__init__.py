@@ -1,6 +1,7 @@
-from wallets.models.bank import BankCall, BankGate
+from wallets.models.bank import BankCall, BankGate, PayoutPause
 from wallets.models.history import StatusChange
 from wallets.models.ledger import Account, LedgerEntry
+from wallets.models.resolution import Resolution
 from wallets.models.transaction import Status, Transaction, Type
 from wallets.models.wallet import MAX_BALANCE, Wallet
 
@@ -10,6 +11,8 @@ __all__ = [
     "BankCall",
     "BankGate",
     "LedgerEntry",
+    "PayoutPause",
+    "Resolution",
     "Status",
     "StatusChange",
     "Transaction",

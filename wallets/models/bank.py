@@ -1,4 +1,5 @@
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from wallets.models.transaction import Transaction
@@ -39,7 +40,7 @@ class BankCall(models.Model):
 
 
 class BankGate(models.Model):
-    """The one row all executors pass: claim mutex, rate limit, pause and circuit breaker."""
+    """The one row all executors pass: claim mutex, rate limit, pauses and circuit breaker."""
 
     class Breaker(models.TextChoices):
         CLOSED = "CLOSED", _("Closed")
@@ -57,10 +58,50 @@ class BankGate(models.Model):
     consecutive_failures = models.IntegerField(_("consecutive failures"), default=0)
     # OPEN: nobody claims before this. HALF_OPEN: the probe in flight is given up on then.
     retry_at = models.DateTimeField(_("retry at"), null=True, blank=True)
+    # Set by a person or by the audit, and lifted only by a person: nothing is paid out.
+    halted_at = models.DateTimeField(_("paused at"), null=True, blank=True)
+    halted_by = models.CharField(_("paused by"), max_length=150, blank=True, default="")
+    halted_reason = models.CharField(
+        _("reason of the pause"), max_length=200, blank=True, default=""
+    )
 
     class Meta:
         verbose_name = _("bank gate")
         verbose_name_plural = _("bank gates")
+        permissions = [("pause_payouts", _("Can pause and resume payouts"))]
+        constraints = [
+            models.CheckConstraint(
+                name="gate_halt_has_author_and_reason",
+                condition=Q(halted_at__isnull=True, halted_by="", halted_reason="")
+                | (Q(halted_at__isnull=False) & ~Q(halted_by="") & ~Q(halted_reason="")),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class PayoutPause(models.Model):
+    """Append-only history of the kill switch: who paused or resumed payouts, when and why."""
+
+    class Step(models.TextChoices):
+        PAUSED = "paused", _("Paused")
+        RESUMED = "resumed", _("Resumed")
+
+    gate = models.ForeignKey(
+        BankGate,
+        on_delete=models.PROTECT,
+        related_name="pauses",
+        verbose_name=_("bank gate"),
+    )
+    step = models.CharField(_("step"), max_length=16, choices=Step.choices)
+    reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
+    by = models.CharField(_("by"), max_length=150)
+    created_at = models.DateTimeField(_("created at"))
+
+    class Meta:
+        verbose_name = _("payout pause")
+        verbose_name_plural = _("payout pauses")
+
+    def __str__(self) -> str:
+        return f"{self.step} by {self.by}"

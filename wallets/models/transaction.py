@@ -8,6 +8,8 @@ from wallets.models.wallet import Wallet
 class Type(models.TextChoices):
     DEPOSIT = "DEPOSIT", _("Deposit")
     WITHDRAWAL = "WITHDRAWAL", _("Withdrawal")
+    # A withdrawal that had succeeded and that the bank sent back later.
+    RETURN = "RETURN", _("Return")
 
 
 class Status(models.TextChoices):
@@ -31,7 +33,7 @@ _NEVER_LEASED = Q(
 
 
 class Transaction(models.Model):
-    """A deposit, which is applied at once, or a withdrawal, which lives through ``status``.
+    """A deposit or a return, applied at once, or a withdrawal, which lives through ``status``.
 
     ``amount`` is in integer minor units of the wallet's currency. All times come from the
     database's clock.
@@ -60,6 +62,16 @@ class Transaction(models.Model):
     # the wallet's balance and update time. A deposit's replay reads its ledger entry instead.
     request_snapshot = models.JSONField(_("request snapshot"), null=True, blank=True)
 
+    # What a return credits back: all of one withdrawal, once. The withdrawal stays SUCCEEDED.
+    returned_withdrawal = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        related_name="return_credit",
+        null=True,
+        blank=True,
+        verbose_name=_("returned withdrawal"),
+    )
+
     bank_reference = models.CharField(_("bank reference"), max_length=255, null=True, blank=True)
     failure_reason = models.CharField(_("failure reason"), max_length=200, null=True, blank=True)
 
@@ -80,6 +92,9 @@ class Transaction(models.Model):
     class Meta:
         verbose_name = _("transaction")
         verbose_name_plural = _("transactions")
+        permissions = [
+            ("resolve_withdrawals", _("Can settle withdrawals in doubt and record returns"))
+        ]
         indexes = [
             models.Index(
                 name="transaction_due",
@@ -97,6 +112,11 @@ class Transaction(models.Model):
                 condition=Q(in_doubt_since__isnull=False),
             ),
             models.Index(name="transaction_wallet_page", fields=["wallet", "-id"]),
+            models.Index(
+                name="transaction_bank_reference",
+                fields=["bank_reference"],
+                condition=Q(bank_reference__isnull=False),
+            ),
         ]
         constraints = [
             models.CheckConstraint(name="transaction_amount_positive", condition=Q(amount__gt=0)),
@@ -122,11 +142,22 @@ class Transaction(models.Model):
                     execute_at__isnull=True,
                     idempotency_key__isnull=True,
                     bank_reference__isnull=True,
+                    returned_withdrawal__isnull=True,
                 )
                 | Q(
                     type=Type.WITHDRAWAL,
                     execute_at__isnull=False,
                     idempotency_key__isnull=False,
+                    returned_withdrawal__isnull=True,
+                )
+                | Q(
+                    _NEVER_LEASED,
+                    type=Type.RETURN,
+                    status=Status.SUCCEEDED,
+                    execute_at__isnull=True,
+                    idempotency_key__isnull=True,
+                    bank_reference__isnull=False,
+                    returned_withdrawal__isnull=False,
                 ),
             ),
             models.CheckConstraint(
