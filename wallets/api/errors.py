@@ -102,13 +102,15 @@ def _invalid_fields(exc: InvalidFields) -> Envelope:
 def _drf_error(exc: drf.APIException, context: Mapping[str, Any]) -> Envelope:
     code = CODE_BY_STATUS.get(exc.status_code, "bad_request")
     headers: dict[str, str] = {}
+    detail = None  # DRF's own are translated; ours is for developers, in English.
     if isinstance(exc, drf.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
+        detail = f"Only these methods are allowed here: {headers['Allow']}."
     if isinstance(exc, drf.Throttled) and exc.wait is not None:
         headers["Retry-After"] = str(max(1, int(exc.wait + 0.999)))
     if auth_header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
-    return error(code, str(exc.detail), headers=headers)
+    return error(code, detail, headers=headers)
 
 
 def _django_error(exc: Exception, context: Mapping[str, Any]) -> Envelope:

@@ -1,7 +1,7 @@
 """Tell a client what differs when it used an Idempotency-Key for two different requests."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -12,18 +12,20 @@ from wallets.models import Transaction, Type
 
 
 @contextmanager
-def naming_what_differs(
-    wallet: int | uuid.UUID, type: Type, asked: DepositRequest | WithdrawalRequest
-) -> Iterator[None]:
+def naming_what_differs(differing: Callable[[], list[str]]) -> Iterator[None]:
     """Adds ``fields``, the names of what differs, to an ``IdempotencyKeyReused`` on its way."""
     try:
         yield
     except IdempotencyKeyReused as reused:
-        reused.details["fields"] = _differing_fields(wallet, type, asked)
+        reused.details["fields"] = differing()
         raise
 
 
-def _differing_fields(
+def from_earlier_opening() -> list[str]:
+    return ["currency"]
+
+
+def from_earlier_transaction(
     wallet: int | uuid.UUID, type: Type, asked: DepositRequest | WithdrawalRequest
 ) -> list[str]:
     if asked.client is None:

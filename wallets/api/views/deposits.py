@@ -2,7 +2,7 @@ from rest_framework.request import Request
 
 from wallets.api.answers import created
 from wallets.api.envelope import Envelope
-from wallets.api.mismatch import naming_what_differs
+from wallets.api.mismatch import from_earlier_transaction, naming_what_differs
 from wallets.api.openapi.operations import deposit as documented
 from wallets.api.serializers import deposit_request, wallet_ref
 from wallets.api.texts import DEPOSITED
@@ -16,7 +16,7 @@ class DepositView(ApiView):
     def post(self, request: Request, wallet_id: str) -> Envelope:
         wallet = wallet_ref(wallet_id)
         asked = deposit_request(request)
-        with naming_what_differs(wallet, Type.DEPOSIT, asked):
+        with naming_what_differs(lambda: from_earlier_transaction(wallet, Type.DEPOSIT, asked)):
             receipt = deposit(
                 wallet=wallet, amount=asked.amount, currency=asked.currency, request=asked.client
             )

@@ -2,6 +2,7 @@ from rest_framework.request import Request
 
 from wallets.api.answers import created
 from wallets.api.envelope import Envelope
+from wallets.api.mismatch import from_earlier_opening, naming_what_differs
 from wallets.api.openapi.operations import opening
 from wallets.api.serializers import opening_request
 from wallets.api.texts import OPENED
@@ -13,5 +14,6 @@ class WalletsView(ApiView):
     @opening
     def post(self, request: Request) -> Envelope:
         asked = opening_request(request)
-        receipt = open_wallet(currency=asked.currency, request=asked.client)
+        with naming_what_differs(from_earlier_opening):
+            receipt = open_wallet(currency=asked.currency, request=asked.client)
         return created(receipt, f"Wallet {receipt.wallet.id} was created.", OPENED)

@@ -2,7 +2,7 @@ from rest_framework.request import Request
 
 from wallets.api.answers import created
 from wallets.api.envelope import Envelope
-from wallets.api.mismatch import naming_what_differs
+from wallets.api.mismatch import from_earlier_transaction, naming_what_differs
 from wallets.api.openapi.operations import withdrawal as documented
 from wallets.api.serializers import wallet_ref, withdrawal_request
 from wallets.api.texts import SCHEDULED
@@ -16,7 +16,7 @@ class WithdrawalsView(ApiView):
     def post(self, request: Request, wallet_id: str) -> Envelope:
         wallet = wallet_ref(wallet_id)
         asked = withdrawal_request(request)
-        with naming_what_differs(wallet, Type.WITHDRAWAL, asked):
+        with naming_what_differs(lambda: from_earlier_transaction(wallet, Type.WITHDRAWAL, asked)):
             receipt = schedule_withdrawal(
                 wallet=wallet,
                 amount=asked.amount,
