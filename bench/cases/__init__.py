@@ -1,0 +1,7 @@
+"""What is compared with what. Each module has a ``NAME``, ``steps`` for the bar, and ``run``."""
+
+from types import ModuleType
+
+from bench.cases import deposits
+
+CASES: dict[str, ModuleType] = {case.NAME: case for case in (deposits,)}
