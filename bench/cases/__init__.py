@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from bench.cases import deposits
+from bench.cases import deposits, payouts
 
-CASES: dict[str, ModuleType] = {case.NAME: case for case in (deposits,)}
+CASES: dict[str, ModuleType] = {case.NAME: case for case in (deposits, payouts)}
