@@ -102,7 +102,8 @@ class Callers:
     def _may_send(self, item: InHand) -> bool:
         if self._held.is_set():
             return False
-        return time.monotonic() + self._send_seconds <= item.deadline
+        end = time.monotonic() + self._send_seconds
+        return end <= item.deadline and end <= item.key_kept_until
 
 
 def _take(queue: "SimpleQueue[T]") -> T | None:

@@ -19,8 +19,9 @@ from wallets.domain import gate
 from wallets.domain.gate import Closed, Finding
 from wallets.domain.outcomes import BankHealth, CallKind, Outcome, Verdict
 from wallets.domain.policy import PayoutPolicy
-from wallets.domain.withdrawals.agenda import next_work_in
+from wallets.domain.withdrawals.agenda import look_ahead
 from wallets.domain.withdrawals.claim import ClaimBatch, claim
+from wallets.domain.withdrawals.followup import Step
 from wallets.domain.withdrawals.lease import renew
 from wallets.domain.withdrawals.settle import Result, Settled, settle
 from wallets.tasks.callers import Callers
@@ -33,6 +34,8 @@ T = TypeVar("T")
 _TICK = 0.2  # seconds
 _SETTLE_BATCH = 100
 _SETTLE_AFTER = 0.05  # seconds a result may wait for company
+_EMPTY_HANDED = 0.05  # seconds until the next claim after one that got nothing
+_PAUSE_LOOK = 1.0  # seconds between two looks whether payouts were paused
 _DATABASE_WAIT_MOST = 5.0  # seconds between two tries to reach a lost database
 # What a lost connection, a restart, a deadlock or a timeout look like.
 _DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
@@ -86,6 +89,8 @@ class Executor:
         self._lease_seconds = policy.lease.total_seconds()
         # Twice the threads: each has its next withdrawal at hand, and few are held up if we die.
         self._capacity = 2 * plan.concurrency
+        # Half of the threads at most wait for answers about old withdrawals, however slow.
+        self._most_lapsed = max(1, plan.concurrency // 2)
 
         self._in_hand: dict[int, InHand] = {}
         self._ready = _Ready()
@@ -96,6 +101,9 @@ class Executor:
         self._renew_at = 0.0
         self._bank_troubled = False
         self._gate_closed = False
+        self._closed: Closed | None = None
+        self._halted_reason = ""
+        self._pause_look_at = 0.0
         self._looked = False
         self._stopping = False
         self._database_back_at = 0.0
@@ -119,6 +127,8 @@ class Executor:
                 self._settle()
             if self._in_hand and time.monotonic() >= self._renew_at:
                 self._renew()
+            if self._in_hand and time.monotonic() >= self._pause_look_at:
+                self._look_for_pause()
             if self._claim_is_due():
                 self._claim()
             self._end_cycle_if_over()
@@ -151,7 +161,7 @@ class Executor:
         now = time.monotonic()
         for one in finished:
             self._put_ready(one.item, one.outcome, now)
-        self._tell_gate([one.outcome for one in finished])
+        self._tell_gate([_finding(one.item, one.outcome) for one in finished])
 
     def _put_ready(self, item: InHand, outcome: Outcome, now: float) -> None:
         taken_again = self._in_hand.get(item.claimed.id) is not item
@@ -165,6 +175,7 @@ class Executor:
                 epoch=item.claimed.epoch,
                 outcome=outcome,
                 brought_at=now,
+                probe=item.claimed.probe,
             )
         )
 
@@ -224,8 +235,7 @@ class Executor:
 
     # --- The bank's health -----------------------------------------------------------------------
 
-    def _tell_gate(self, outcomes: list[Outcome]) -> None:
-        findings = [_finding(outcome) for outcome in outcomes]
+    def _tell_gate(self, findings: list[Finding]) -> None:
         extra = sum(f.extra_requests for f in findings) if self._policy.max_rps else 0
         unhealthy = any(f.health in _UNHEALTHY for f in findings)
         if not (unhealthy or self._bank_troubled or extra):
@@ -234,7 +244,7 @@ class Executor:
         if permission is None:
             return
         self._bank_troubled = permission.troubled
-        if permission.closed in (Closed.BREAKER_OPEN, Closed.THROTTLED):
+        if permission.shut:
             self._gate_closed = True
             self._hand_back(self._callers.hold())
         elif self._gate_closed:
@@ -246,6 +256,38 @@ class Executor:
         now = time.monotonic()
         for item in unsent:
             self._put_ready(item, _unsent(), now)
+        # A probe that was never made must not keep the breaker half open.
+        probes = [_finding(item, _unsent()) for item in unsent if item.claimed.probe]
+        if probes:
+            self._tell_gate(probes)
+
+    # --- Pauses ----------------------------------------------------------------------------------
+
+    def _look_for_pause(self) -> None:
+        """A claim meets a pause by itself. What waits in our hands must not leave either."""
+        if not self._database_may_be_tried():
+            return
+        self._pause_look_at = time.monotonic() + _PAUSE_LOOK
+        outlook = self._with_database(look_ahead)
+        if outlook is not None:
+            self._note_pause(outlook.halted_reason)
+
+    def _note_pause(self, reason: str) -> None:
+        if reason and not self._halted_reason:
+            logger.warning("payouts are paused: %s", reason, extra={"worker": str(self.worker)})
+        elif self._halted_reason and not reason:
+            logger.info("payouts are resumed", extra={"worker": str(self.worker)})
+        self._halted_reason = reason
+        if reason and any(item.claimed.step is Step.SEND for item in self._in_hand.values()):
+            self._hand_back_payouts()
+
+    def _hand_back_payouts(self) -> None:
+        """What has been sent gets its answer, questions are still asked, the rest goes back."""
+        waiting = self._callers.hold()
+        self._hand_back([item for item in waiting if item.claimed.step is Step.SEND])
+        for item in waiting:
+            if item.claimed.step is Step.ASK:
+                self._callers.give(item)
 
     # --- Leases ----------------------------------------------------------------------------------
 
@@ -297,6 +339,7 @@ class Executor:
                 wanted=self._free(),
                 policy=self._policy,
                 random_source=self._random,
+                most_lapsed=self._free_for_lapsed(),
             )
         )
         if batch is None:
@@ -304,23 +347,33 @@ class Executor:
         self._take(batch, begun)
         self._claim_at = begun + self._wait_after(batch)
 
+    def _free_for_lapsed(self) -> int:
+        """None until half are free: few big batches, here too."""
+        lapsed = sum(item.claimed.epoch > 1 for item in self._in_hand.values())
+        free = self._most_lapsed - lapsed
+        return free if 2 * free >= self._most_lapsed else 0
+
     def _take(self, batch: ClaimBatch, begun: float) -> None:
         self._summary.claimed(batch)
         self._budget -= batch.taken
         self._drained = batch.drained
-        self._gate_closed = batch.permission.closed in (
-            Closed.BREAKER_OPEN,
-            Closed.THROTTLED,
-        )
+        self._gate_closed = batch.permission.shut
+        if batch.permission.closed is not Closed.BUSY:
+            self._note_pause(batch.permission.halted_reason)
         self._bank_troubled = self._bank_troubled or batch.permission.troubled
         self._on_progress(batch.insufficient_funds + batch.stranded)
         if not batch.claimed:
             return
-        self._callers.release()
+        if not batch.permission.asks_only:
+            self._callers.release()
         if not self._in_hand:
             self._renew_at = begun + self._lease_seconds / 3
         for claimed in batch.claimed:
-            item = InHand(claimed, deadline=begun + self._lease_seconds)
+            item = InHand(
+                claimed,
+                deadline=begun + self._lease_seconds,
+                key_kept_until=begun + claimed.key_kept_seconds,
+            )
             self._in_hand[claimed.id] = item
             self._callers.give(item)
         logger.info(
@@ -337,13 +390,23 @@ class Executor:
         closed = batch.permission.closed
         if closed is Closed.BUSY:
             return self._random.uniform(0.001, 0.004)
+        self._log_closed(closed)
+        if batch.taken:
+            return 0.0
         if closed is not None:
-            logger.info("not claiming: %s", closed.value, extra={"worker": str(self.worker)})
             return min(batch.permission.wait.total_seconds(), self._plan.sleep_seconds)
-        return 0.0
+        return _EMPTY_HANDED
+
+    def _log_closed(self, closed: Closed | None) -> None:
+        """Once for each change: a closed gate is asked many times, the rate limit all the time."""
+        if closed not in (None, self._closed, Closed.RATE_LIMITED, Closed.HALTED):
+            logger.info("not claiming: %s", closed, extra={"worker": str(self.worker)})
+        self._closed = closed
 
     def _idle_seconds(self) -> float:
-        coming = next_work_in()
+        outlook = look_ahead()
+        self._note_pause(outlook.halted_reason)
+        coming = outlook.next_work_in
         # Never longer than asked for: the pause bounds how late a new withdrawal is seen.
         pause = self._plan.sleep_seconds * self._random.uniform(0.5, 1.0)
         return pause if coming is None else min(pause, coming.total_seconds())
@@ -360,6 +423,7 @@ class Executor:
             self._report_cycle()
 
     def _report_cycle(self) -> None:
+        self._summary.paused = bool(self._halted_reason)
         self._on_cycle(self._summary)
         self._summary = Summary()
         self._budget = self._plan.limit
@@ -408,11 +472,12 @@ class Executor:
             raise DatabaseLost from error
 
 
-def _finding(outcome: Outcome) -> Finding:
+def _finding(item: InHand, outcome: Outcome) -> Finding:
     return Finding(
         health=outcome.health,
         retry_after=outcome.retry_after,
         extra_requests=max(0, len(outcome.records) - 1),
+        probe=item.claimed.probe,
     )
 
 

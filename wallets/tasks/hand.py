@@ -11,11 +11,13 @@ class InHand:
     """One claimed withdrawal on its way through the threads.
 
     ``deadline`` is when the lease ends by this process's monotonic clock, counted from before the
-    claim began; the main thread moves it when the lease is renewed. Nothing is sent after it.
+    claim began; the main thread moves it when the lease is renewed. Nothing is sent after it, nor
+    after ``key_kept_until``, when the bank forgets the key.
     """
 
     claimed: Claimed
     deadline: float
+    key_kept_until: float
 
 
 @dataclass(frozen=True, slots=True)

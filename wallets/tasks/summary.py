@@ -17,6 +17,7 @@ class Summary:
     reclaimed: int = 0
     handed_back: int = 0
     lost: int = 0
+    paused: bool = False
 
     @property
     def processed(self) -> int:
@@ -40,5 +41,5 @@ class Summary:
         return (
             f"processed={self.processed} succeeded={self.succeeded} failed={self.failed} "
             f"insufficient_funds={self.insufficient_funds} in_doubt={self.in_doubt} "
-            f"reclaimed={self.reclaimed}"
+            f"reclaimed={self.reclaimed}{' paused=yes' if self.paused else ''}"
         )

@@ -1,5 +1,6 @@
 """When there will be something to do."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Subquery
@@ -9,20 +10,30 @@ from wallets.domain.gate import GATE
 from wallets.models import BankGate, Status, Transaction
 
 
-def next_work_in() -> timedelta | None:
-    """How long until the next withdrawal is due or the next lease lapses; ``None``: nothing is.
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """``next_work_in``: until a withdrawal is due or a lease lapses; ``None``: nothing is coming.
 
-    One statement, two index look-ups: this is all that an idle executor asks.
+    ``halted_reason``: why payouts are paused, empty while they are not.
     """
+
+    next_work_in: timedelta | None
+    halted_reason: str
+
+
+def look_ahead() -> Outlook:
+    """One statement, two index look-ups: this is all that an idle executor asks."""
     due = Transaction.objects.filter(status=Status.SCHEDULED).order_by("execute_at", "id")
     lapse = Transaction.objects.filter(status=Status.PROCESSING).order_by("lease_expires_at", "id")
-    now, *times = BankGate.objects.values_list(
+    halted_reason, now, *times = BankGate.objects.values_list(
+        "halted_reason",
         Now(),
         Subquery(due.values("execute_at")[:1]),
         Subquery(lapse.values("lease_expires_at")[:1]),
     ).get(name=GATE)
     coming = [time for time in times if time is not None]
-    return max(min(coming) - now, timedelta(0)) if coming else None
+    wait = max(min(coming) - now, timedelta(0)) if coming else None
+    return Outlook(next_work_in=wait, halted_reason=halted_reason)
 
 
 def count_due() -> int:

@@ -1,13 +1,14 @@
 """Claim due withdrawals: hold their money and lease them to a worker, a batch at a time."""
 
+import logging
 import random
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from wallets.domain import gate, ledger
 from wallets.domain.gate import Closed, Permission
@@ -15,10 +16,12 @@ from wallets.domain.ledger import LockedWallet
 from wallets.domain.outcomes import Transfer
 from wallets.domain.policy import PayoutPolicy
 from wallets.domain.withdrawals import lifecycle
-from wallets.domain.withdrawals.followup import Step, next_step
+from wallets.domain.withdrawals.followup import Step, key_is_kept_for, next_step
 from wallets.domain.withdrawals.lifecycle import Transition
 from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import Status, Transaction, Wallet
+from wallets.models import Status, StatusChange, Transaction, Wallet
+
+logger = logging.getLogger("wallets.claim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,10 @@ class Claimed:
     maybe_sent: bool
     # As of the claim, in seconds; ``None`` if nothing was ever sent.
     seconds_since_last_send: float | None
+    # As of the claim, in seconds: how long the key may still be sent.
+    key_kept_seconds: float
+    # Let through an open breaker to see whether the bank is back.
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,14 @@ def claim(
     wanted: int,
     policy: PayoutPolicy,
     random_source: random.Random,
+    most_lapsed: int | None = None,
 ) -> ClaimBatch:
-    """Take at most ``wanted`` withdrawals: lapsed leases first, up to half, then due ones.
+    """Take at most ``wanted`` withdrawals: lapsed leases and due ones, half and half.
 
-    Within a wallet, due withdrawals are decided in order of (execute_at, id) against the balance
-    of that moment. The gate makes claims of all executors take turns, so the order holds across
-    batches; row locks make them safe even without it.
+    What one side leaves the other takes, but never more than ``most_lapsed`` of the first. Within
+    a wallet, due withdrawals are decided in order of (execute_at, id) against the balance of that
+    moment. The gate makes claims of all executors take turns, so the order holds across batches;
+    row locks make them safe even without it.
     """
     with transaction.atomic():
         entered = gate.enter()
@@ -72,11 +81,7 @@ def claim(
             drained = permission.closed is not Closed.RATE_LIMITED
             return ClaimBatch(permission=permission, drained=drained)
 
-        for_lapsed = _share(permission.allowed, random_source)
-        lapsed = _lock_lapsed(for_lapsed, now)
-        for_due = permission.allowed - len(lapsed)
-        due = _lock_due(for_due, now)
-
+        lapsed, due, drained = _choose(permission, most_lapsed, now, random_source)
         taken_over, stranded = _take_over(lapsed, worker=worker, now=now, policy=policy)
         wallets = ledger.lock_wallets(row.wallet_id for row in due) if due else {}
         affordable, unaffordable = decide(due, wallets)
@@ -98,20 +103,48 @@ def claim(
         )
         owners = {w.id: (w.uuid, w.currency) for w in wallets.values()}
         owners |= _owners(row.wallet_id for row in lapsed)
+        to_send = zip(affordable, held, strict=True)
+        steps = [*taken_over, *((row, transition, Step.SEND) for row, transition in to_send)]
+        claimed = tuple(
+            _in_hand(row, t, step, owners, now, policy, permission.probing)
+            for row, t, step in steps
+        )
     return ClaimBatch(
-        claimed=(
-            *(_in_hand(row, t, step, owners, now) for row, t, step in taken_over),
-            *(
-                _in_hand(row, t, Step.SEND, owners, now)
-                for row, t in zip(affordable, held, strict=True)
-            ),
-        ),
+        claimed=claimed,
         reclaimed=len(lapsed),
         insufficient_funds=len(failed),
         stranded=len(stranded),
         permission=permission,
-        drained=len(lapsed) < for_lapsed and len(due) < for_due,
+        drained=drained,
     )
+
+
+def _choose(
+    permission: Permission, most_lapsed: int | None, now: datetime, random_source: random.Random
+) -> tuple[list[Row], list[Row], bool]:
+    """Lock the lapsed and the due rows to take; say whether these were all there are."""
+    if permission.probing and not permission.asks_only:
+        return _choose_probe(permission, now)
+    allowed = permission.allowed
+    most = allowed if most_lapsed is None else min(allowed, most_lapsed)
+    if permission.asks_only:
+        lapsed = _lock_lapsed(most, now, Q(in_doubt_since__isnull=False))
+        return lapsed, [], len(lapsed) < most
+    # More may be locked than is taken: only then is it known what the due rows leave.
+    lapsed = _lock_lapsed(most, now)
+    for_due = allowed - min(len(lapsed), _share(allowed, random_source))
+    due = _lock_due(for_due, now)
+    drained = len(lapsed) < most and len(due) < for_due
+    return lapsed[: allowed - len(due)], due, drained
+
+
+def _choose_probe(permission: Permission, now: datetime) -> tuple[list[Row], list[Row], bool]:
+    """One row, of those whose money is held already if there is one: a probe debits nobody new."""
+    lapsed = _lock_lapsed(1, now, Q(in_doubt_since__isnull=True) if permission.must_send else Q())
+    due = [] if lapsed else _lock_due(1, now)
+    if not (lapsed or due):
+        lapsed = _lock_lapsed(1, now)
+    return lapsed, due, not (lapsed or due)
 
 
 def decide(due: Iterable[Row], wallets: dict[int, LockedWallet]) -> tuple[list[Row], list[Row]]:
@@ -128,7 +161,7 @@ def decide(due: Iterable[Row], wallets: dict[int, LockedWallet]) -> tuple[list[R
 
 
 def _share(allowed: int, random_source: random.Random) -> int:
-    """Half for lapsed leases, the odd one by lot, so that neither side starves the other."""
+    """Half for lapsed leases, the odd one by lot: neither side starves the other."""
     return (allowed + random_source.randrange(2)) // 2
 
 
@@ -137,9 +170,13 @@ def _locked(rows: QuerySet[Transaction]) -> QuerySet[Transaction]:
     return rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
 
 
-def _lock_lapsed(most: int, now: datetime) -> list[Row]:
-    rows = Transaction.objects.filter(status=Status.PROCESSING, lease_expires_at__lte=now)
-    return read(_locked(rows).order_by("lease_expires_at", "id")[:most]) if most else []
+def _lock_lapsed(most: int, now: datetime, only: Q | None = None) -> list[Row]:
+    if not most:
+        return []
+    rows = Transaction.objects.filter(
+        only or Q(), status=Status.PROCESSING, lease_expires_at__lte=now
+    )
+    return read(_locked(rows).order_by("lease_expires_at", "id")[:most])
 
 
 def _lock_due(most: int, now: datetime) -> list[Row]:
@@ -151,15 +188,37 @@ def _take_over(
     lapsed: Iterable[Row], *, worker: uuid.UUID, now: datetime, policy: PayoutPolicy
 ) -> tuple[list[tuple[Row, Transition, Step]], list[Transition]]:
     taken: list[tuple[Row, Transition, Step]] = []
-    stranded: list[Transition] = []
+    waiting: list[Row] = []
     for row in lapsed:
         step = next_step(row, vanished=row.lease_owner is not None, now=now, policy=policy)
         if step is Step.WAIT:
-            stranded.append(lifecycle.stranded(row, until=now + policy.ask_max, now=now))
+            waiting.append(row)
             continue
         transition = lifecycle.reclaimed(row, worker=worker, until=now + policy.lease, now=now)
         taken.append((row, transition, step))
-    return taken, stranded
+    return taken, _strand(waiting, now=now, policy=policy)
+
+
+def _strand(rows: Sequence[Row], *, now: datetime, policy: PayoutPolicy) -> list[Transition]:
+    """Leave the rows to a person, and say so once for each."""
+    if not rows:
+        return []
+    known = set(
+        StatusChange.objects.filter(
+            transaction_id__in=[row.id for row in rows], reason=lifecycle.AWAITING_OPERATOR
+        ).values_list("transaction_id", flat=True)
+    )
+    for row in rows:
+        if row.id not in known:
+            logger.error(
+                "alarm: %s",
+                lifecycle.AWAITING_OPERATOR,
+                extra={"alarm": lifecycle.AWAITING_OPERATOR, "transaction": row.id},
+            )
+    return [
+        lifecycle.stranded(row, until=now + policy.ask_max, now=now, known=row.id in known)
+        for row in rows
+    ]
 
 
 def _owners(ids: Iterable[int]) -> dict[int, tuple[uuid.UUID, str]]:
@@ -179,6 +238,8 @@ def _in_hand(
     step: Step,
     owners: dict[int, tuple[uuid.UUID, str]],
     now: datetime,
+    policy: PayoutPolicy,
+    probe: bool,
 ) -> Claimed:
     owner, currency = owners[row.wallet_id]
     last_sent_at = transition.state.last_sent_at
@@ -196,4 +257,8 @@ def _in_hand(
         seconds_since_last_send=(
             None if last_sent_at is None else (now - last_sent_at).total_seconds()
         ),
+        key_kept_seconds=key_is_kept_for(
+            transition.state.first_sent_at or now, now=now, policy=policy
+        ).total_seconds(),
+        probe=probe,
     )

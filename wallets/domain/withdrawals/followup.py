@@ -35,9 +35,12 @@ def next_step(row: Row, *, vanished: bool, now: datetime, policy: PayoutPolicy) 
 
 def _key_is_remembered(row: Row, *, now: datetime, policy: PayoutPolicy) -> bool:
     """Whether a replay sent within one lease from now still meets the bank's memory of the key."""
-    return (
-        row.first_sent_at is None or now + policy.lease < row.first_sent_at + policy.key_retention
-    )
+    return key_is_kept_for(row.first_sent_at or now, now=now, policy=policy) > policy.lease
+
+
+def key_is_kept_for(first_sent_at: datetime, *, now: datetime, policy: PayoutPolicy) -> timedelta:
+    """How long the bank will still know a key. After that a replay would be a new payment."""
+    return first_sent_at + policy.key_retention - now
 
 
 def pause_before_asking(

@@ -20,6 +20,8 @@ from wallets.domain.statements.rows import ChangeRow, StateRow
 from wallets.domain.withdrawals.rows import Row
 from wallets.models import Status
 
+AWAITING_OPERATOR = "awaiting_operator"
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -83,8 +85,12 @@ def reclaimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) ->
     return Transition(state, reason="lease_lapsed", recorded=vanished)
 
 
-def stranded(row: Row, *, until: datetime, now: datetime) -> Transition:
-    """Nothing may be sent and nothing can be asked: it waits for a person."""
+def stranded(row: Row, *, until: datetime, now: datetime, known: bool) -> Transition:
+    """Nothing may be sent and nothing can be asked: it waits for a person.
+
+    ``until``: when it is looked at again, as the settings may have changed by then. ``known``: the
+    history says already that it waits.
+    """
     vanished = row.lease_owner is not None
     state = replace(
         _kept(row, Status.PROCESSING),
@@ -94,7 +100,7 @@ def stranded(row: Row, *, until: datetime, now: datetime) -> Transition:
         last_sent_at=now if vanished else row.last_sent_at,
         in_doubt_since=row.in_doubt_since or now,
     )
-    return Transition(state, reason="awaiting_operator", recorded=row.in_doubt_since is None)
+    return Transition(state, reason=AWAITING_OPERATOR, recorded=not known)
 
 
 def paid(row: Row, *, reference: str | None) -> Transition:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from wallets.domain import ledger
-from wallets.domain.outcomes import CallKind, CallRecord, Outcome, Verdict
+from wallets.domain.ledger import LockedWallet
+from wallets.domain.outcomes import BankHealth, CallKind, CallRecord, Outcome, Verdict
 from wallets.domain.policy import PayoutPolicy
 from wallets.domain.statements import for_database
 from wallets.domain.statements.rows import CallRow
@@ -18,7 +19,7 @@ from wallets.domain.withdrawals import lifecycle
 from wallets.domain.withdrawals.followup import pause_before_asking
 from wallets.domain.withdrawals.lifecycle import Transition
 from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import BankCall, Status, Transaction
+from wallets.models import MAX_BALANCE, BankCall, Status, Transaction
 from wallets.models.clock import database_now
 
 logger = logging.getLogger("wallets.settle")
@@ -34,6 +35,8 @@ class Result:
     # The worker's monotonic clock when the result is brought to ``settle``, to place the calls
     # in the database's time.
     brought_at: float
+    # The call was let through an open breaker to see whether the bank is back.
+    probe: bool = False
 
 
 @dataclass(slots=True)
@@ -66,27 +69,30 @@ def settle(
     settled = Settled()
     with transaction.atomic():
         by_id, now = _lock(results)
-        transitions: list[Transition] = []
-        moving: set[int] = set()
+        known = [result for result in results if result.id in by_id]
         for result in results:
-            row = by_id[result.id]
-            transition = _end(
-                row,
-                result,
-                worker=worker,
-                now=now,
-                policy=policy,
-                random_source=random_source,
-                settled=settled,
+            if result.id not in by_id:
+                _say_vanished(settled, result)
+        ends = [
+            (by_id[result.id], end)
+            for result in known
+            if (
+                end := _end(
+                    by_id[result.id],
+                    result,
+                    worker=worker,
+                    now=now,
+                    policy=policy,
+                    random_source=random_source,
+                    settled=settled,
+                )
             )
-            if transition is None:
-                continue
-            transitions.append(transition)
-            if transition.movement is not None:
-                moving.add(row.wallet_id)
+        ]
+        moving = {row.wallet_id for row, end in ends if end.movement is not None}
         locked = ledger.lock_wallets(moving) if moving else {}
+        transitions = _that_fit(ends, locked, now=now, policy=policy, settled=settled)
         lifecycle.apply(transitions, locked=locked, worker=str(worker), now=now)
-        calls = _calls(results, now)
+        calls = _calls(known, now)
         if again:
             calls = _not_yet_recorded(calls)
         if calls:
@@ -112,7 +118,7 @@ def _end(
 ) -> Transition | None:
     outcome = result.outcome
     if outcome.alarm:
-        _alarm(settled, outcome.alarm, row, result)
+        _alarm(settled, outcome.alarm, row, outcome)
     if outcome.verdict is Verdict.PAID:
         return _paid(row, result, settled)
     if row.status != Status.PROCESSING or row.epoch != result.epoch or row.lease_owner != worker:
@@ -126,6 +132,9 @@ def _end(
             },
         )
         return None
+    if _only_probed(result):
+        settled.handed_back += 1
+        return lifecycle.handed_back(row, reason=outcome.reason, try_again_at=now)
     if outcome.verdict is Verdict.REFUSED:
         settled.failed += 1
         return lifecycle.refused(row, reason=outcome.reason)
@@ -143,6 +152,14 @@ def _end(
     return lifecycle.handed_back(row, reason=outcome.reason, try_again_at=now + wait)
 
 
+def _only_probed(result: Result) -> bool:
+    """Nothing left for the bank, and nobody expected it to: a long outage must not fail one
+    withdrawal a probe."""
+    outcome = result.outcome
+    unsent = outcome.verdict is Verdict.REFUSED and outcome.health is BankHealth.UNREACHABLE
+    return result.probe and unsent
+
+
 def _paid(row: Row, result: Result, settled: Settled) -> Transition | None:
     reference = result.outcome.reference
     if row.status == Status.PROCESSING:
@@ -151,26 +168,74 @@ def _paid(row: Row, result: Result, settled: Settled) -> Transition | None:
     settled.lost += 1
     if row.status == Status.SUCCEEDED:
         if reference != row.bank_reference:
-            _alarm(settled, "paid_again_with_another_reference", row, result)
+            _alarm(settled, "paid_again_with_another_reference", row, result.outcome)
         return None
     # FAILED, or SCHEDULED after the database lost its last commits: never a silent edit.
-    _alarm(settled, "paid_but_not_processing", row, result)
+    _alarm(settled, "paid_but_not_processing", row, result.outcome)
     return None
 
 
-def _alarm(settled: Settled, code: str, row: Row, result: Result) -> None:
-    settled.alarms.append(code)
-    logger.error(
-        "alarm: %s",
-        code,
-        extra={
-            "alarm": code,
-            "transaction": row.id,
-            "status": row.status,
+def _that_fit(
+    ends: Sequence[tuple[Row, Transition]],
+    locked: dict[int, LockedWallet],
+    *,
+    now: datetime,
+    policy: PayoutPolicy,
+    settled: Settled,
+) -> list[Transition]:
+    """The steps, but for refunds that a wallet filled up in the meantime cannot hold any more.
+
+    Those stay held, for a person: they must not take the rest of the batch with them.
+    """
+    left = {wallet_id: MAX_BALANCE - wallet.balance for wallet_id, wallet in locked.items()}
+    fitting = []
+    for row, end in ends:
+        credit = end.movement.delta if end.movement is not None else 0
+        if credit > 0 and credit > left[row.wallet_id]:
+            settled.failed -= 1
+            settled.in_doubt += 1
+            _raise_alarm(settled, "refund_does_not_fit", {"transaction": row.id})
+            end = lifecycle.left_in_doubt(
+                row,
+                reason="refund_does_not_fit",
+                ask_again_at=now + policy.ask_max,
+                sent=False,
+                now=now,
+            )
+            credit = 0
+        elif credit:
+            left[row.wallet_id] -= credit
+        fitting.append(end)
+    return fitting
+
+
+def _say_vanished(settled: Settled, result: Result) -> None:
+    """The database lost its last commits, and the withdrawal with them."""
+    settled.lost += 1
+    _raise_alarm(
+        settled,
+        "withdrawal_vanished",
+        {
+            "transaction": result.id,
             "verdict": result.outcome.verdict.value,
             "reference": result.outcome.reference,
         },
     )
+
+
+def _alarm(settled: Settled, code: str, row: Row, outcome: Outcome) -> None:
+    details = {
+        "transaction": row.id,
+        "status": row.status,
+        "verdict": outcome.verdict.value,
+        "reference": outcome.reference,
+    }
+    _raise_alarm(settled, code, details)
+
+
+def _raise_alarm(settled: Settled, code: str, details: dict[str, object]) -> None:
+    settled.alarms.append(code)
+    logger.error("alarm: %s", code, extra={"alarm": code} | details)
 
 
 def _calls(results: Sequence[Result], now: datetime) -> list[CallRow]:
