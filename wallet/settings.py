@@ -184,6 +184,8 @@ WITHDRAWAL_PROCESSING_STALE_SECONDS = env.decimal(
 )
 # Bank calls at once in one executor.
 EXECUTOR_CONCURRENCY = env.integer("EXECUTOR_CONCURRENCY", 16, minimum=1, maximum=1_000)
+# For proofs only: where an executor is to die. See wallets/tasks/crash_points.py.
+EXECUTOR_CRASH_AT = env.text("EXECUTOR_CRASH_AT")
 WALLET_LOG_LEVEL = env.choice(
     "WALLET_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 )

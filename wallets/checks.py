@@ -72,3 +72,14 @@ def check_currency(**_: Any) -> list[CheckMessage]:
             id="wallets.E005",
         )
     ]
+
+
+@register()
+def check_no_crash_is_ordered(**_: Any) -> list[CheckMessage]:
+    if settings.DEBUG or not settings.EXECUTOR_CRASH_AT:
+        return []
+    return [
+        Error(
+            "EXECUTOR_CRASH_AT is for proofs and must be empty with DEBUG=False.", id="wallets.E020"
+        )
+    ]

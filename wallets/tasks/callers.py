@@ -9,6 +9,7 @@ from typing import TypeVar
 from wallets.domain.outcomes import Outcome
 from wallets.domain.withdrawals.followup import Step
 from wallets.integrations.bank import BankGateway
+from wallets.tasks.crash_points import CrashPoint, reach
 from wallets.tasks.hand import Crashed, Finished, InHand
 
 T = TypeVar("T")
@@ -89,10 +90,12 @@ class Callers:
     def _call(self, gateway: BankGateway, item: InHand) -> Outcome:
         claimed = item.claimed
         if claimed.step is Step.ASK:
-            return gateway.inquire(
+            answer = gateway.inquire(
                 claimed.transfer,
                 seconds_since_last_send=claimed.seconds_since_last_send,
             )
+            reach(CrashPoint.IN_INQUIRY)
+            return answer
         return gateway.transfer(
             claimed.transfer,
             maybe_sent=claimed.maybe_sent,

@@ -25,6 +25,7 @@ from wallets.domain.withdrawals.followup import Step
 from wallets.domain.withdrawals.lease import renew
 from wallets.domain.withdrawals.settle import Result, Settled, settle
 from wallets.tasks.callers import Callers
+from wallets.tasks.crash_points import CrashPoint, before_commit, reach
 from wallets.tasks.hand import Finished, InHand
 from wallets.tasks.summary import Summary
 
@@ -158,6 +159,7 @@ class Executor:
     def _collect(self, finished: list[Finished]) -> None:
         if not finished:
             return
+        reach(CrashPoint.ANSWER_IN_MEMORY)
         now = time.monotonic()
         for one in finished:
             self._put_ready(one.item, one.outcome, now)
@@ -193,6 +195,7 @@ class Executor:
         ready = self._ready
         # One result a row: a row we lost and took again may have two.
         batch = list({result.id: result for result in reversed(ready.results)}.values())
+        before_commit(CrashPoint.BEFORE_SETTLE_COMMIT)
         settled = self._with_database(
             lambda: settle(
                 batch,
@@ -205,6 +208,7 @@ class Executor:
         if settled is None:
             ready.tried = True
             return
+        reach(CrashPoint.SETTLE_COMMITTED)
         self._log_settled(batch, settled)
         for result in batch:
             item = self._in_hand.get(result.id)
@@ -296,6 +300,7 @@ class Executor:
             return
         begun = time.monotonic()
         held = {pk: item.claimed.epoch for pk, item in self._in_hand.items()}
+        before_commit(CrashPoint.IN_RENEWAL)
         kept = self._with_database(
             lambda: renew(worker=self.worker, held=held, policy=self._policy)
         )
@@ -333,6 +338,7 @@ class Executor:
             if wait is None or wait > 0:
                 self._claim_at = begun + (wait or 0.0)
                 return
+        before_commit(CrashPoint.BEFORE_CLAIM_COMMIT)
         batch = self._with_database(
             lambda: claim(
                 worker=self.worker,
@@ -344,6 +350,10 @@ class Executor:
         )
         if batch is None:
             return
+        if batch.taken:
+            reach(CrashPoint.CLAIM_COMMITTED)
+        if batch.reclaimed:
+            reach(CrashPoint.IN_RECLAIM)
         self._take(batch, begun)
         self._claim_at = begun + self._wait_after(batch)
 

@@ -17,6 +17,7 @@ from wallets.domain.gate import ensure_gate
 from wallets.domain.withdrawals.agenda import count_due
 from wallets.integrations.bank import BankGateway
 from wallets.integrations.config import bank_config
+from wallets.tasks import crash_points
 from wallets.tasks.callers import Callers
 from wallets.tasks.executor import DatabaseLost, Executor, Plan
 from wallets.tasks.policy import payout_policy
@@ -56,6 +57,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         plan = _plan(options)
+        crash_points.arm(settings.EXECUTOR_CRASH_AT)
         try:
             lock = claim_sqlite_for_this_process()
         except AnotherExecutorRuns:
