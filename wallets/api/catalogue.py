@@ -307,7 +307,7 @@ _ENTRIES = (
     # --- What the domain refuses -----------------------------------------------------------------
     Entry(
         "currency_mismatch",
-        400,
+        409,
         Text("The currency is not the wallet's currency.", "این ارز، ارز کیف پول نیست."),
         Text(
             "Convert the amount to the currency of the wallet, or use another wallet.",

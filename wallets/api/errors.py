@@ -82,7 +82,7 @@ def _domain_error(exc: DomainError) -> Envelope:
     data: dict[str, Any] = {name: _plain(value) for name, value in exc.details.items()}
     detail = str(exc)
     if entry.field is not None:
-        problem = Problem("body", entry.field, exc.code, f"is refused: {detail}")
+        problem = Problem("body", entry.field, exc.code, f"is refused: {entry.message.en}")
         data["errors"] = [problem.as_json()]
         detail = problem.sentence
     return error(exc.code, detail, data)

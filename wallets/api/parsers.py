@@ -39,9 +39,10 @@ class StrictJSONParser(BaseParser):
 
 
 def check_framing(meta: Mapping[str, Any]) -> None:
-    """Raises ``Refusal``: a body of unknown length would be taken for an empty one."""
-    if meta.get("HTTP_TRANSFER_ENCODING") and not meta.get("CONTENT_LENGTH"):
-        raise Refusal("length_required", "The body was sent without Content-Length.")
+    """Raises ``Refusal``: a chunked body would be taken for an empty one, and together with a
+    Content-Length it is how requests are smuggled."""
+    if meta.get("HTTP_TRANSFER_ENCODING"):
+        raise Refusal("length_required", "The body was sent with Transfer-Encoding.")
 
 
 def _check_encoding(request: Any) -> None:

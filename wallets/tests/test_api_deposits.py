@@ -137,7 +137,7 @@ class DepositTest(ApiCase, TestCase):
         with self.nothing_changes():
             response = self.send(self.url, {"amount": 1, "currency": "USD"})
             data = self.refused(
-                response, 400, "currency_mismatch", ("currency", "currency_mismatch")
+                response, 409, "currency_mismatch", ("currency", "currency_mismatch")
             )
             self.assertEqual(data["wallet_currency"], "IRR")
 

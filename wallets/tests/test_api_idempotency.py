@@ -3,8 +3,8 @@ from unittest.mock import patch
 
 from django.test import Client, TestCase, TransactionTestCase
 
-from wallets.domain.withdrawals.claim import Claimed
 from wallets.domain.outcomes import Verdict
+from wallets.domain.withdrawals.claim import Claimed
 from wallets.models import LedgerEntry, Transaction, Wallet
 from wallets.tests.api_case import FUTURE, ApiCase, decoded
 from wallets.tests.money import finish, lapse, make_wallet, take
@@ -115,7 +115,7 @@ class IdempotencyTest(ApiCase, TestCase):
     def test_does_not_remember_a_request_that_was_refused(self) -> None:
         self.refused(
             self.send(self.deposit, {"amount": 1, "currency": "USD"}, key="k"),
-            400,
+            409,
             "currency_mismatch",
         )
         decoded(self.send(self.deposit, {"amount": 1}, key="k"), 201)

@@ -126,7 +126,7 @@ class WithdrawalTest(ApiCase, TestCase):
     def test_refuses_another_currency(self) -> None:
         with self.nothing_changes():
             body = {"amount": 1, "execute_at": FUTURE, "currency": "USD"}
-            self.refused(self.send(self.url, body), 400, "currency_mismatch")
+            self.refused(self.send(self.url, body), 409, "currency_mismatch")
 
     def test_refuses_unknown_wallets_and_fields(self) -> None:
         body = {"amount": 1, "execute_at": FUTURE}

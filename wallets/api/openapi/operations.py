@@ -75,7 +75,7 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "description": "Makes the request safe to repeat: the same key with the same body gets the "
     "first answer again, with another body 422. Unique per wallet and operation, and kept as "
-    "long as what it made.",
+    "long as what it made. A UUID is a good key.",
     "schema": IDEMPOTENCY_KEY,
 }
 
@@ -293,7 +293,7 @@ transactions = _operation(
             "name": "cursor",
             "in": "query",
             "description": "Taken from data.next or data.previous; not to be made up.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "minLength": 1},
         },
         {"name": "type", "in": "query", "schema": {"type": "string", "enum": Type.values}},
         {"name": "status", "in": "query", "schema": {"type": "string", "enum": Status.values}},

@@ -3,6 +3,7 @@
 from typing import Any
 
 from wallets.api.catalogue import CATALOGUE
+from wallets.api.currencies import CURRENCIES
 from wallets.models import MAX_BALANCE, Status, Type
 
 Schema = dict[str, Any]
@@ -43,7 +44,7 @@ def _nullable_text(description: str) -> Schema:
 
 _CURRENCY = {
     "type": "string",
-    "pattern": "^[A-Z]{3}$",
+    "enum": sorted(CURRENCIES),
     "description": "A code of ISO 4217.",
     "example": "IRR",
 }
@@ -73,7 +74,6 @@ IDEMPOTENCY_KEY = {
     "minLength": 1,
     "maxLength": 128,
     "pattern": "^[!-~]([ -~]*[!-~])?$",
-    "example": "6f1f2f0e-3a52-4d0e-9d0e-8f7a5a2f6f11",
 }
 
 

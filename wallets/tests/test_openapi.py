@@ -1,0 +1,204 @@
+"""The OpenAPI document is valid, complete and true."""
+
+import json
+import re
+from typing import Any
+
+import schemathesis
+import yaml
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
+from django.test import LiveServerTestCase, TestCase
+from django.urls import get_resolver
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft4Validator
+from schemathesis import GenerationMode
+
+from wallets.api.catalogue import CATALOGUE
+from wallets.api.urls import urlpatterns
+from wallets.tests.api_case import FUTURE, ApiCase, decoded
+from wallets.tests.money import make_wallet
+
+UNDOCUMENTED = {"/api/docs/"}  # a page for people
+
+
+def documented_nulls(schema: Any) -> Any:
+    """OpenAPI 3.0 says ``nullable``; JSON Schema lists null among the types."""
+    if isinstance(schema, list):
+        return [documented_nulls(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: documented_nulls(value) for name, value in schema.items()}
+    if plain.pop("nullable", False):
+        plain["type"] = [plain["type"], "null"]
+    return plain
+
+
+class DocumentTest(ApiCase, TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.document = self.client.get("/api/schema/").json()
+
+    def check(self, instance: Any, schema: Any) -> None:
+        root = {**schema, "components": self.document["components"]}
+        Draft4Validator(documented_nulls(root)).validate(instance)
+
+    def operation(self, method: str, path: str) -> Any:
+        template = re.sub(r"^/api/wallets/[^/?]+/", "/api/wallets/{wallet_id}/", path.split("?")[0])
+        return self.document["paths"][template][method.lower()]
+
+    def conforms(self, method: str, path: str, response: Any) -> None:
+        answers = self.operation(method, path)["responses"]
+        self.assertIn(str(response.status_code), answers)
+        answer = answers[str(response.status_code)]
+        self.check(response.json(), answer["content"]["application/json"]["schema"])
+        for header in set(answer.get("headers", {})) - {"Idempotent-Replayed", "Retry-After"}:
+            self.assertIn(header, response.headers)
+
+    def test_is_valid_and_made_without_a_warning(self) -> None:
+        call_command("spectacular", validate=True, fail_on_warn=True, file="/dev/null")
+
+    def test_is_served_as_json_and_as_yaml(self) -> None:
+        for query, accept, kind in [
+            ("", "*/*", "json"),
+            ("", "application/json", "json"),
+            ("", "application/yaml", "yaml"),
+            ("", "application/vnd.oai.openapi", "json"),
+            ("?format=json", "application/yaml", "json"),
+            ("?format=yaml", "application/json", "yaml"),
+        ]:
+            response = self.client.get(f"/api/schema/{query}", headers={"Accept": accept})
+            self.assertEqual(response.headers["Content-Type"], f"application/{kind}")
+            self.assertEqual(yaml.safe_load(response.content), self.document)
+
+    def test_refuses_other_formats(self) -> None:
+        for query in ("?format=xml", "?format=", "?version=2", "?lang=fa"):
+            self.refused(self.client.get(f"/api/schema/{query}"), 400, "validation_error")
+
+    def test_covers_every_route(self) -> None:
+        routes = {f"/{pattern.pattern}" for pattern in urlpatterns if pattern.name}
+        routes = {re.sub(r"<\w+:(\w+)>", r"{\1}", route) for route in routes}
+        self.assertEqual(set(self.document["paths"]), routes - UNDOCUMENTED)
+        self.assertTrue(get_resolver().url_patterns)
+
+    def test_documents_only_statuses_of_the_catalogue_each_with_an_example_that_fits(self) -> None:
+        known = {entry.status for entry in CATALOGUE.values()}
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                for status, answer in operation["responses"].items():
+                    with self.subTest(path=path, method=method, status=status):
+                        self.assertTrue(status.startswith("2") or int(status) in known)
+                        content = answer["content"]["application/json"]
+                        if path != "/api/schema/" or status != "200":
+                            self.assertTrue(content["examples"])
+                        for example in content.get("examples", {}).values():
+                            self.check(example["value"], content["schema"])
+                            self.assertEqual(example["value"]["status"], int(status))
+
+    def test_shows_requests_that_fit(self) -> None:
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                for content in operation.get("requestBody", {}).get("content", {}).values():
+                    for example in content["examples"].values():
+                        self.check(example["value"], content["schema"])
+
+    def test_describes_the_answers_that_come(self) -> None:
+        wallet = f"/api/wallets/{make_wallet(100)}/"
+        withdrawal = {"amount": 1, "execute_at": FUTURE}
+        cases: list[tuple[str, str, Any, int]] = [
+            ("POST", "/api/wallets/", {}, 201),
+            ("POST", "/api/wallets/", {"currency": "TOM"}, 400),
+            ("POST", "/api/wallets/", [], 400),
+            ("POST", f"{wallet}deposit/", {"amount": 1}, 201),
+            ("POST", f"{wallet}deposit/", {"amount": "1"}, 400),
+            ("POST", f"{wallet}deposit/", {"amount": 2**63 - 1}, 409),
+            ("POST", f"{wallet}deposit/", {"amount": 1, "currency": "USD"}, 409),
+            ("POST", "/api/wallets/0/deposit/", {"amount": 1}, 404),
+            ("POST", f"{wallet}withdrawals/", withdrawal, 201),
+            ("POST", f"{wallet}withdrawals/", {"amount": 1, "execute_at": "1999"}, 400),
+            ("GET", wallet, None, 200),
+            ("GET", f"{wallet}?x=1", None, 400),
+            ("GET", "/api/wallets/x/", None, 404),
+            ("GET", f"{wallet}transactions/?limit=1", None, 200),
+            ("GET", f"{wallet}transactions/?limit=0", None, 400),
+            ("GET", "/api/errors/", None, 200),
+            ("GET", "/health/", None, 200),
+        ]
+        for method, path, body, status in cases:
+            with self.subTest(method=method, path=path, status=status):
+                raw = b"" if body is None else json.dumps(body).encode()
+                response = self.client.generic(method, path, raw, "application/json")
+                decoded(response, status)
+                self.conforms(method, path, response)
+
+    def test_describes_the_headers_of_idempotent_requests(self) -> None:
+        for methods in self.document["paths"].values():
+            if "post" not in methods:
+                continue
+            names = [each["name"] for each in methods["post"]["parameters"]]
+            self.assertIn("Idempotency-Key", names)
+            answers = methods["post"]["responses"]
+            self.assertIn("Idempotent-Replayed", answers["201"]["headers"])
+            self.assertIn("Retry-After", answers["503"]["headers"])
+            self.assertIn("422", answers)
+
+
+class PageTest(ApiCase, TestCase):
+    def test_needs_nothing_from_the_internet(self) -> None:
+        page = self.client.get("/api/docs/").content.decode()
+        self.assertIn("/api/schema/", page)
+        loaded = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+        self.assertGreater(len(loaded), 2)
+        for address in loaded:
+            self.assertTrue(address.startswith("/static/"), address)
+            self.assertIsNotNone(finders.find(address.removeprefix("/static/")), address)
+
+    def test_refuses_parameters(self) -> None:
+        self.refused(self.client.get("/api/docs/?lang=fa"), 400, "validation_error")
+
+
+class FuzzTest(LiveServerTestCase):
+    """Schemathesis, with every check but one, against a running server.
+
+    The one is that requests which fit the document are accepted: no document can say that a time
+    has to lie in the future, a cursor has to be one of ours, and a key has to be new.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        make_wallet(1_000)
+        self.schema = schemathesis.openapi.from_url(f"{self.live_server_url}/api/schema/")
+
+    def fuzz(self, mode: GenerationMode, examples: int) -> set[int]:
+        statuses: set[int] = set()
+        skipped = [schemathesis.checks.CHECKS.get_one("positive_data_acceptance")]
+        for result in self.schema.get_all_operations():
+            operation = result.ok()
+            if mode is GenerationMode.NEGATIVE and operation.path in ("/health/", "/api/errors/"):
+                continue  # there is nothing to get wrong
+
+            @settings(
+                max_examples=examples,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def answers_as_documented(case: Any) -> None:
+                response = case.call_and_validate(excluded_checks=skipped)
+                statuses.add(response.status_code)
+
+            answers_as_documented()
+        return statuses
+
+    def test_answers_good_requests_as_documented(self) -> None:
+        statuses = self.fuzz(GenerationMode.POSITIVE, 15)
+        self.assertLessEqual({200, 201, 404}, statuses)
+        self.assertFalse({status for status in statuses if status >= 500})
+
+    def test_refuses_bad_requests_as_documented(self) -> None:
+        statuses = self.fuzz(GenerationMode.NEGATIVE, 15)
+        self.assertLessEqual({400, 404}, statuses)
+        self.assertFalse({status for status in statuses if status >= 500})
