@@ -78,10 +78,20 @@ def make_due(wallet_id: int, *amounts: int, ago: timedelta = timedelta(minutes=1
 
 
 def take(
-    wanted: int = 100, *, worker: uuid.UUID = WORKER, rules: PayoutPolicy | None = None
+    wanted: int = 100,
+    *,
+    worker: uuid.UUID = WORKER,
+    rules: PayoutPolicy | None = None,
+    most_lapsed: int | None = None,
 ) -> ClaimBatch:
     ensure_gate()
-    return claim(worker=worker, wanted=wanted, policy=rules or policy(), random_source=RANDOM)
+    return claim(
+        worker=worker,
+        wanted=wanted,
+        policy=rules or policy(),
+        random_source=RANDOM,
+        most_lapsed=most_lapsed,
+    )
 
 
 def lapse(*ids: int) -> None:
