@@ -92,7 +92,10 @@ class Callers:
         if claimed.step is Step.ASK:
             answer = gateway.inquire(
                 claimed.transfer,
-                seconds_since_last_send=claimed.seconds_since_last_send,
+                # A bank that may have forgotten the key says "not found" of what it paid.
+                seconds_since_last_send=(
+                    claimed.seconds_since_last_send if self._key_is_kept(item) else None
+                ),
             )
             reach(CrashPoint.IN_INQUIRY)
             return answer
@@ -106,7 +109,10 @@ class Callers:
         if self._held.is_set():
             return False
         end = time.monotonic() + self._send_seconds
-        return end <= item.deadline and end <= item.key_kept_until
+        return end <= item.deadline and self._key_is_kept(item)
+
+    def _key_is_kept(self, item: InHand) -> bool:
+        return time.monotonic() + self._send_seconds <= item.key_kept_until
 
 
 def _take(queue: "SimpleQueue[T]") -> T | None:
