@@ -186,24 +186,29 @@ def judge_inquiry(
     observation: Observation,
     *,
     transfer: Transfer,
+    idempotency: Idempotency,
     seconds_since_last_send: float | None,
     not_found_grace: float,
 ) -> Outcome:
     """What the bank's word about a key settles.
 
-    ``seconds_since_last_send`` is as measured when the question was asked. "Not found" is proof
-    only when asked so late that nothing sent before can still be on its way.
+    ``seconds_since_last_send`` is as measured when the question was asked; ``None``: unknown, or so
+    long ago that the bank may have forgotten the key. "Not found" is proof only when asked so late
+    that nothing sent before can still be on its way. So is "failed" from a bank that remembers only
+    payments, which would pay a request that comes after it.
     """
     finding = classify(observation, transfer)
     verdict, reason = Verdict.IN_DOUBT, finding.reason
+    late = seconds_since_last_send is not None and seconds_since_last_send >= not_found_grace
     if finding.meaning is Meaning.PAID:
         verdict = Verdict.PAID
     elif finding.meaning is Meaning.REFUSED:
-        verdict = Verdict.REFUSED
-    elif finding.meaning is Meaning.NOT_FOUND:
-        late = seconds_since_last_send is not None and seconds_since_last_send >= not_found_grace
-        if late:
-            verdict, reason = Verdict.REFUSED, "network_error"
+        if late or idempotency is not Idempotency.SUCCESS_ONLY:
+            verdict = Verdict.REFUSED
+        else:
+            reason = "refused_while_in_doubt"
+    elif finding.meaning is Meaning.NOT_FOUND and late:
+        verdict, reason = Verdict.REFUSED, "network_error"
     return _outcome(verdict, reason, [observation], [finding], CallKind.INQUIRY)
 
 

@@ -71,6 +71,7 @@ class BankGateway:
         outcome = judge_inquiry(
             observation,
             transfer=transfer,
+            idempotency=self._config.idempotency,
             seconds_since_last_send=seconds_since_last_send,
             not_found_grace=self._config.not_found_grace,
         )

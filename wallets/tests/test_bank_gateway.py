@@ -702,6 +702,14 @@ class InquiryTests(SimpleTestCase):
             self.assertEqual(self.ask(client, since=59.0).verdict, Verdict.IN_DOUBT)
             self.assertEqual(self.ask(client, since=61.0).verdict, Verdict.REFUSED)
 
+    def test_it_trusts_failed_of_a_bank_that_forgets_refusals_only_when_asked_late(self) -> None:
+        with (
+            bank(reply(200, b'{"data": "failed"}')) as server,
+            gateway(server.url, idempotency=Idempotency.SUCCESS_ONLY) as client,
+        ):
+            self.assertEqual(self.ask(client, since=59.0).verdict, Verdict.IN_DOUBT)
+            self.assertEqual(self.ask(client, since=61.0).verdict, Verdict.REFUSED)
+
     def test_it_stays_when_the_bank_is_silent(self) -> None:
         with bank(hang) as server, gateway(server.url, timeout=0.2) as client:
             outcome = self.ask(client)

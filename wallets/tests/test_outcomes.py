@@ -573,9 +573,18 @@ NOT_FOUND = answer(404, {"data": "not_found"}, kind=CallKind.INQUIRY)
 
 
 class InquiryVerdictTests(SimpleTestCase):
-    def ask(self, observation: Observation, since: float | None = 1_000.0) -> Outcome:
+    def ask(
+        self,
+        observation: Observation,
+        since: float | None = 1_000.0,
+        idempotency: Idempotency = Idempotency.FULL,
+    ) -> Outcome:
         return judge_inquiry(
-            observation, transfer=TRANSFER, seconds_since_last_send=since, not_found_grace=60.0
+            observation,
+            transfer=TRANSFER,
+            idempotency=idempotency,
+            seconds_since_last_send=since,
+            not_found_grace=60.0,
         )
 
     def test_it_follows_the_table(self) -> None:
@@ -629,6 +638,21 @@ class InquiryVerdictTests(SimpleTestCase):
         ]:
             with self.subTest(str(since)):
                 self.assertEqual(self.ask(NOT_FOUND, since).verdict, verdict)
+
+    def test_it_takes_a_refusal_that_does_not_stick_for_proof_only_when_asked_late_enough(
+        self,
+    ) -> None:
+        failed = answer(200, {"data": "failed"}, kind=CallKind.INQUIRY)
+        for idempotency, since, verdict in [
+            (Idempotency.SUCCESS_ONLY, None, IN_DOUBT),
+            (Idempotency.SUCCESS_ONLY, 59.999, IN_DOUBT),
+            (Idempotency.SUCCESS_ONLY, 60.0, REFUSED),
+            (Idempotency.FULL, 0.0, REFUSED),
+            # Only one request that may have arrived was ever sent, and this is its answer.
+            (Idempotency.NONE, 0.0, REFUSED),
+        ]:
+            with self.subTest(f"{idempotency} after {since}"):
+                self.assertEqual(self.ask(failed, since, idempotency).verdict, verdict)
 
     def test_it_does_not_open_the_breaker_for_a_wrong_inquiry_path(self) -> None:
         outcome = self.ask(answer(401, b"", kind=CallKind.INQUIRY))
@@ -732,7 +756,11 @@ class AnyAnswerTests(SimpleTestCase):
     ) -> None:
         observation = answer(status, body, kind=CallKind.INQUIRY)
         outcome = judge_inquiry(
-            observation, transfer=TRANSFER, seconds_since_last_send=since, not_found_grace=60.0
+            observation,
+            transfer=TRANSFER,
+            idempotency=Idempotency.FULL,
+            seconds_since_last_send=since,
+            not_found_grace=60.0,
         )
         if outcome.verdict is PAID:
             self.assertTrue(plainly_paid(observation))
