@@ -1,0 +1,1 @@
+"""What every proof stands on: real processes, a real database, a bank with its own book."""
