@@ -11,8 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 from wallet import env
 
 # WAL lets readers work beside the one writer. FULL makes a commit survive a power cut: a lost
-# claim would restore a balance whose payout the bank has already made.
-_SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+# claim would restore a balance whose payout the bank has already made. Recursive triggers let the
+# append-only triggers see the delete that hides in INSERT OR REPLACE.
+_SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON;"
 
 
 def database(base_dir: Path, *, debug: bool) -> dict[str, Any]:
