@@ -1,6 +1,7 @@
 """Turn whatever was raised into an answer, in one place."""
 
 import logging
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -106,8 +107,8 @@ def _drf_error(exc: drf.APIException, context: Mapping[str, Any]) -> Envelope:
     if isinstance(exc, drf.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
         detail = f"Only these methods are allowed here: {headers['Allow']}."
-    if isinstance(exc, drf.Throttled) and exc.wait is not None:
-        headers["Retry-After"] = str(max(1, int(exc.wait + 0.999)))
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(math.ceil(wait))
     if auth_header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
     return error(code, detail, headers=headers)

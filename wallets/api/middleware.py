@@ -1,6 +1,7 @@
 """The net under the API, and what the rest of the site needs but the API does not."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
@@ -8,6 +9,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 from django.middleware.locale import LocaleMiddleware
+from django.utils.deprecation import MiddlewareMixin
 
 from wallets.api.envelope import Envelope
 from wallets.api.errors import CODE_BY_STATUS, error
@@ -38,16 +40,13 @@ class EnvelopeMiddleware:
         return response
 
 
-class _SiteOnly:
+class _SiteOnly(MiddlewareMixin):
     """Steps aside for the API, which has no session, cookie, form or language to choose."""
 
-    get_response: GetResponse
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: HttpRequest) -> Any:
         if is_api(request.path_info):
             return self.get_response(request)
-        response: HttpResponseBase = super().__call__(request)  # type: ignore[misc]
-        return response
+        return super().__call__(request)
 
 
 class SiteSessionMiddleware(_SiteOnly, SessionMiddleware):

@@ -42,7 +42,7 @@ def from_earlier_transaction(
 
 
 def _execute_at_differs(earlier: Transaction, asked: DepositRequest | WithdrawalRequest) -> bool:
-    if isinstance(asked, DepositRequest):
+    if isinstance(asked, DepositRequest) or earlier.request_snapshot is None:
         return False
     # As it was asked for then, whatever has become of the withdrawal.
     first = datetime.fromisoformat(earlier.request_snapshot["execute_at"])

@@ -46,15 +46,10 @@ def check_framing(meta: Mapping[str, Any]) -> None:
 
 
 def _check_encoding(request: Any) -> None:
-    # DRF has matched the type already, but lets "*/*" match everything.
-    media_type = request._request.content_type
     charset = request.content_params.get("charset", "utf-8").lower()
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").lower()
-    plain = charset in _CHARSETS and encoding in ("", "identity")
-    if media_type != StrictJSONParser.media_type or not plain:
-        raise Refusal(
-            "unsupported_media_type", "The body must be application/json in UTF-8, uncompressed."
-        )
+    if charset not in _CHARSETS or encoding not in ("", "identity"):
+        raise Refusal("unsupported_media_type", "The body must be plain UTF-8, uncompressed.")
 
 
 def _read(stream: IO[bytes], length: int) -> bytes:

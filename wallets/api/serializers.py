@@ -4,8 +4,6 @@ Written out by hand: DRF's serializers copy their fields for every request, and 
 field takes "100", true and 1e2 for amounts.
 """
 
-import hashlib
-import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -14,11 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.http import QueryDict
 from rest_framework.request import Request
 
 from wallets.api import fields
 from wallets.api.cursors import Cursor, Cursors
+from wallets.api.idempotency import fingerprint, read_key
 from wallets.api.parsers import check_framing
 from wallets.api.refusals import InvalidFields, Problem
 from wallets.api.times import moment, moment_in_query, written
@@ -28,7 +26,6 @@ from wallets.models import MAX_BALANCE, Status, Type
 
 DEFAULT_LIMIT = 50
 
-_KEY = re.compile(r"[ -~]{1,128}")
 _ID = re.compile(r"0|[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -103,12 +100,9 @@ def withdrawal_request(request: Request) -> WithdrawalRequest:
 
 def page_request(request: Request, cursors: Cursors) -> PageRequest:
     """Raises ``InvalidFields``."""
-    problems: list[Problem] = []
-    values = fields.read_fields(
-        _once_each(request.query_params, problems),
-        place="query",
-        problems=problems,
-        optional={
+    values = read_query(
+        request,
+        {
             "limit": fields.limit,
             "cursor": cursors.read,
             "type": fields.one_of(Type.values),
@@ -117,8 +111,6 @@ def page_request(request: Request, cursors: Cursors) -> PageRequest:
             "created_before": moment_in_query,
         },
     )
-    if problems:
-        raise InvalidFields(problems)
     lookups = {
         "type": "type",
         "status": "status",
@@ -130,15 +122,6 @@ def page_request(request: Request, cursors: Cursors) -> PageRequest:
         cursor=values.get("cursor"),
         limit=values.get("limit", DEFAULT_LIMIT),
     )
-
-
-def refuse_parameters(request: Request) -> None:
-    """For addresses that take none. Raises ``InvalidFields``."""
-    if request.META.get("QUERY_STRING"):
-        problems: list[Problem] = []
-        fields.read_fields(request.query_params, place="query", problems=problems)
-        if problems:
-            raise InvalidFields(problems)
 
 
 def wallet_json(wallet: WalletState) -> dict[str, Any]:
@@ -169,6 +152,24 @@ def transaction_json(row: TransactionState) -> dict[str, Any]:
     }
 
 
+def read_query(
+    request: Request, parameters: Mapping[str, fields.Parse] | None = None
+) -> dict[str, Any]:
+    """The values of these parameters, none of them required. Raises ``InvalidFields``."""
+    if not request.META.get("QUERY_STRING"):
+        return {}
+    problems = [
+        Problem("query", name, "repeated_parameter", "is given more than once")
+        for name, values in request.query_params.lists()
+        if len(values) > 1
+    ]
+    given = {name: request.query_params[name] for name in request.query_params}
+    values = fields.read_fields(given, place="query", problems=problems, optional=parameters)
+    if problems:
+        raise InvalidFields(problems)
+    return values
+
+
 def _read_post(
     request: Request,
     *,
@@ -176,41 +177,16 @@ def _read_post(
     optional: Mapping[str, fields.Parse] | None = None,
 ) -> tuple[dict[str, Any], ClientRequest | None]:
     check_framing(request.META)
-    refuse_parameters(request)
+    read_query(request)
     problems: list[Problem] = []
+    body: Any = request.data
     values = fields.read_fields(
-        request.data, place="body", problems=problems, required=required, optional=optional
+        body, place="body", problems=problems, required=required, optional=optional
     )
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not _KEY.fullmatch(key := key.strip(" \t")):
-        problems.append(
-            Problem(
-                "header",
-                "Idempotency-Key",
-                "idempotency_key_invalid",
-                "must have 1 to 128 printable ASCII characters",
-            )
-        )
+    key = read_key(request.META, problems)
     if problems:
         raise InvalidFields(problems)
-    return values, ClientRequest(key, _fingerprint(values)) if key is not None else None
-
-
-def _fingerprint(values: Mapping[str, Any]) -> str:
-    """Of what was asked for, not of how it was spelled: names sorted, moments in UTC."""
-    plain = {
-        name: written(value) if isinstance(value, datetime) else value
-        for name, value in values.items()
-    }
-    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _once_each(parameters: QueryDict, problems: list[Problem]) -> dict[str, str]:
-    for name, values in parameters.lists():
-        if len(values) > 1:
-            problems.append(Problem("query", name, "repeated_parameter", "is given more than once"))
-    return parameters.dict()
+    return values, None if key is None else ClientRequest(key, fingerprint(values))
 
 
 def _written_or_none(value: datetime | None) -> str | None:

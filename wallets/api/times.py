@@ -1,7 +1,7 @@
 """Moments as the API reads and writes them: ISO 8601 with an offset in, UTC out."""
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from wallets.api.refusals import Unfit
 
@@ -18,7 +18,7 @@ _PLUS_LOST = re.compile(r"(.*[Tt ][0-9:.,]+) ([0-9]{2}(?::?[0-9]{2})?)")
 
 def written(moment: datetime) -> str:
     """Always UTC and always to the microsecond, so that texts sort as their moments do."""
-    utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="microseconds") + "Z"
 
 
@@ -52,7 +52,7 @@ def _utc(match: re.Match[str]) -> datetime:
     if match["sign"] == "-":
         offset_minutes = -offset_minutes
     try:
-        local = datetime(year, month, day, hour, minute, second, microsecond, timezone.utc)
+        local = datetime(year, month, day, hour, minute, second, microsecond, UTC)
     except ValueError as error:
         raise Unfit("time_invalid", f"is not a date and time that exists: {error}") from error
     try:

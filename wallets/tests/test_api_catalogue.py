@@ -39,7 +39,7 @@ def raised_in_the_api() -> Iterator[tuple[str, str]]:
                 continue
             where = f"{path.relative_to(API)}:{node.lineno}"
             code = node.args[position]
-            yield (code.value if isinstance(code, ast.Constant) else "?"), where
+            yield (str(code.value) if isinstance(code, ast.Constant) else "?"), where
 
 
 class CatalogueTest(ApiCase, TestCase):

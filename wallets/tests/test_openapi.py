@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import LiveServerTestCase, TestCase
 from django.urls import get_resolver
 from hypothesis import HealthCheck, Phase, given, settings
-from jsonschema import Draft4Validator
+from jsonschema import Draft4Validator  # type: ignore[import-untyped]
 from schemathesis import GenerationMode
 
 from wallets.api.catalogue import CATALOGUE
@@ -173,7 +173,7 @@ class FuzzTest(LiveServerTestCase):
         statuses: set[int] = set()
         skipped = [schemathesis.checks.CHECKS.get_one("positive_data_acceptance")]
         for result in self.schema.get_all_operations():
-            operation = result.ok()
+            operation = result.ok()  # type: ignore[union-attr]
             if mode is GenerationMode.NEGATIVE and operation.path in ("/health/", "/api/errors/"):
                 continue  # there is nothing to get wrong
 

@@ -1,7 +1,7 @@
 """Real answers for the documents, made by the code that answers."""
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from wallets.api.catalogue import CATALOGUE
@@ -9,7 +9,7 @@ from wallets.api.errors import error, exception_handler
 from wallets.api.refusals import InvalidFields, Problem
 from wallets.domain import errors as domain
 
-_MOMENT = datetime(2026, 11, 27, 15, 45, 56, 123456, tzinfo=timezone.utc)
+_MOMENT = datetime(2026, 11, 27, 15, 45, 56, 123456, tzinfo=UTC)
 _FIRST = {
     "wallet_not_found": domain.WalletNotFound(),
     "currency_mismatch": domain.CurrencyMismatch(wallet_currency="IRR"),

@@ -27,6 +27,8 @@ class ApiView(APIView):
 
     needs_https = True
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Envelope:
+    def options(  # type: ignore[override]
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> Envelope:
         allowed = self.allowed_methods
         return Envelope(200, METHODS.en, METHODS, {"allow": allowed}, {"Allow": ", ".join(allowed)})

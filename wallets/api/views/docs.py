@@ -9,10 +9,9 @@ from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.request import Request
 
-from wallets.api import fields
+from wallets.api.fields import one_of
 from wallets.api.openapi.operations import openapi as documented
-from wallets.api.refusals import InvalidFields, Problem
-from wallets.api.serializers import refuse_parameters
+from wallets.api.serializers import read_query
 from wallets.api.views.base import ApiView
 
 _MEDIA_TYPES = {"json": "application/json", "yaml": "application/yaml"}
@@ -23,15 +22,7 @@ class SchemaView(ApiView):
 
     @documented
     def get(self, request: Request) -> HttpResponse:
-        problems: list[Problem] = []
-        values = fields.read_fields(
-            request.query_params.dict(),
-            place="query",
-            problems=problems,
-            optional={"format": fields.one_of(list(_MEDIA_TYPES))},
-        )
-        if problems:
-            raise InvalidFields(problems)
+        values = read_query(request, {"format": one_of(list(_MEDIA_TYPES))})
         by_header = "yaml" if "yaml" in request.META.get("HTTP_ACCEPT", "") else "json"
         format = values.get("format", by_header)
         content = _document(format)
@@ -41,7 +32,8 @@ class SchemaView(ApiView):
 @lru_cache
 def _document(format: str) -> bytes:
     """The same until the process ends; making it takes a tenth of a second."""
-    schema = SchemaGenerator().get_schema(request=None, public=True)
+    generator = SchemaGenerator()
+    schema = generator.get_schema(request=None, public=True)
     renderer = OpenApiYamlRenderer() if format == "yaml" else OpenApiJsonRenderer()
     content: bytes = renderer.render(schema)
     return content
@@ -51,5 +43,6 @@ class DocsView(ApiView, SpectacularSwaggerView):
     schema = None
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        refuse_parameters(request)
-        return super().get(request, *args, **kwargs)
+        read_query(request)
+        response: HttpResponse = super().get(request, *args, **kwargs)
+        return response

@@ -4,7 +4,7 @@ from wallets.api.answers import ok
 from wallets.api.catalogue import CATALOGUE
 from wallets.api.envelope import Envelope
 from wallets.api.openapi.operations import errors as documented
-from wallets.api.serializers import refuse_parameters
+from wallets.api.serializers import read_query
 from wallets.api.texts import ERRORS
 from wallets.api.views.base import ApiView
 
@@ -14,5 +14,5 @@ _LISTED = [entry.as_json() for entry in CATALOGUE.values()]
 class ErrorsView(ApiView):
     @documented
     def get(self, request: Request) -> Envelope:
-        refuse_parameters(request)
+        read_query(request)
         return ok({"errors": _LISTED}, ERRORS)

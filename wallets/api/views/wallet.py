@@ -5,7 +5,7 @@ from wallets.api.envelope import Envelope
 from wallets.api.openapi.operations import wallet as documented
 from wallets.api.reads import recent_transactions
 from wallets.api.serializers import (
-    refuse_parameters,
+    read_query,
     transaction_json,
     wallet_json,
     wallet_ref,
@@ -20,7 +20,7 @@ class WalletView(ApiView):
     @documented
     def get(self, request: Request, wallet_id: str) -> Envelope:
         ref = wallet_ref(wallet_id)
-        refuse_parameters(request)
+        read_query(request)
         wallet = WalletState.of(find_wallet(ref))
         recent = recent_transactions(wallet.id)
         return ok(
