@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -11,9 +11,11 @@ from django.db import DataError, IntegrityError, connection, transaction
 from wallets.domain.errors import LedgerIntegrityError
 from wallets.domain.statements import for_database
 from wallets.domain.statements.prepared import Forgotten
-from wallets.domain.statements.rows import BalanceRow, DepositedRow, DepositRow, EntryRow
+from wallets.domain.statements.rows import BalanceRow, Batch, DepositedRow, DepositRow, EntryRow
 from wallets.models import MAX_BALANCE, Account, Wallet
 from wallets.models.ledger import LEGS
+
+NOTHING = Batch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,39 @@ def lock_wallets(ids: Iterable[int]) -> dict[int, LockedWallet]:
 
 
 def post(
-    movements: Sequence[Movement], *, locked: dict[int, LockedWallet], now: datetime
+    movements: Sequence[Movement],
+    *,
+    locked: dict[int, LockedWallet],
+    now: datetime,
+    along: Batch = NOTHING,
 ) -> list[int]:
     """Apply the movements in their order; return each one's resulting wallet balance.
 
+    ``along``: what else the same statement is to write, without balances and entries.
+
     Raises ``LedgerIntegrityError``, and so rolls back, when a movement is not one the books know,
     would leave a balance below zero or past what can be stored, or meets a balance that is not
-    the locked one.
+    the locked one; or when a withdrawal is not in its expected state.
     """
     _demand_transaction()
-    if not movements:
-        return []
+    if along.balances or along.entries:
+        raise LedgerIntegrityError("money moves by movements only")
+    entries, balances = _entries(movements, locked)
+    changes = [
+        BalanceRow(wallet_id, before=wallet.balance, delta=balances[wallet_id] - wallet.balance)
+        for wallet_id, wallet in locked.items()
+        if balances[wallet_id] != wallet.balance
+    ]
+    batch = replace(along, balances=changes, entries=entries)
+    if batch != NOTHING:
+        _write(batch, now)
+    return [entry.balance_after for entry in entries]
+
+
+def _entries(
+    movements: Sequence[Movement], locked: dict[int, LockedWallet]
+) -> tuple[list[EntryRow], dict[int, int]]:
+    """The entries of the movements, and the balances they leave."""
     balances = {wallet_id: wallet.balance for wallet_id, wallet in locked.items()}
     entries = []
     for movement in movements:
@@ -102,15 +126,15 @@ def post(
                 balance_after=balances[movement.wallet_id],
             )
         )
-    changes = [
-        BalanceRow(wallet_id, before=wallet.balance, delta=balances[wallet_id] - wallet.balance)
-        for wallet_id, wallet in locked.items()
-        if balances[wallet_id] != wallet.balance
-    ]
-    moved = for_database().post(changes, entries, now)
-    if moved != len(changes):
-        raise LedgerIntegrityError(f"{len(changes)} balances were to move, {moved} did")
-    return [entry.balance_after for entry in entries]
+    return entries, balances
+
+
+def _write(batch: Batch, now: datetime) -> None:
+    moved, changed = for_database().write(batch, now)
+    if moved != len(batch.balances):
+        raise LedgerIntegrityError(f"{len(batch.balances)} balances were to move, {moved} did")
+    if changed != len(batch.states):
+        raise LedgerIntegrityError(f"{len(batch.states)} withdrawals were to change, {changed} did")
 
 
 def deposit_in_one_statement(row: DepositRow) -> DepositedRow | None:

@@ -97,7 +97,7 @@ class ArchitectureTest(SimpleTestCase):
             self.assertNotIn("LedgerEntry.objects.create", source, name)
             self.assertNotIn("LedgerEntry.objects.bulk_create", source, name)
             if name != "domain/ledger.py":
-                self.assertNotIn("for_database().post(", source, name)
+                self.assertNotIn("for_database().write(", source, name)
 
     def test_hides_no_import_inside_a_function(self) -> None:
         for name, tree in sources():

@@ -9,7 +9,7 @@ from unittest import mock, skipUnless
 from django.db import OperationalError, connection, transaction
 from django.test import TransactionTestCase
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase as HypothesisTestCase
 
@@ -17,6 +17,7 @@ from wallets.domain.deposits import deposit, deposit_step_by_step
 from wallets.domain.errors import DomainError
 from wallets.domain.opening import open_wallet
 from wallets.domain.receipts import ClientRequest, Receipt
+from wallets.domain.statements import postgres
 from wallets.models import MAX_BALANCE, LedgerEntry, Transaction, Wallet
 from wallets.tests.racing import race
 
@@ -105,6 +106,7 @@ class _Told:
 
 @only_postgres
 class SameDepositTest(HypothesisTestCase):
+    @settings(deadline=None)
     @given(st.lists(asked, min_size=1, max_size=12))
     def test_answers_and_writes_the_same_on_both_paths(self, sequence: list[Asked]) -> None:
         at_once, step_by_step = _Told(deposit), _Told(deposit_step_by_step)
@@ -158,6 +160,9 @@ class OneRoundTripTest(TransactionTestCase):
         self.assertEqual([query["sql"].split()[0] for query in queries], ["WITH"])
 
     def test_works_on_when_the_server_has_forgotten_the_statement(self) -> None:
+        for_others = mock.patch.object(postgres._DEPOSIT_BY_ID, "_forgotten", False)
+        for_others.start()
+        self.addCleanup(for_others.stop)
         with connection.cursor() as cursor:
             cursor.execute("DEALLOCATE ALL")
         self.assertFalse(self.deposit("a").replayed)
@@ -165,7 +170,6 @@ class OneRoundTripTest(TransactionTestCase):
         with transaction.atomic():
             self.deposit("b")
         self.assertEqual(Wallet.objects.get(pk=self.wallet).balance, 15)
-        connection.close()
 
     def test_passes_on_what_is_no_refusal(self) -> None:
         locked, done = threading.Event(), threading.Event()

@@ -1,6 +1,5 @@
 """Any database: the same effects, row by row, for SQLite."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -8,11 +7,9 @@ from django.db.models import F
 
 from wallets.domain.statements.rows import (
     BalanceRow,
-    CallRow,
-    ChangeRow,
+    Batch,
     DepositedRow,
     DepositRow,
-    EntryRow,
     StateRow,
 )
 from wallets.models import BankCall, LedgerEntry, StatusChange, Transaction, Wallet
@@ -23,36 +20,30 @@ def deposit(row: DepositRow) -> DepositedRow | None:
     return None
 
 
-def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
-    """Move the balances and write the entries; return how many balances moved as expected."""
-    moved = sum(
-        Wallet.objects.filter(pk=row.wallet_id, balance=row.before, balance__gte=-row.delta).update(
-            balance=F("balance") + row.delta, updated_at=now
-        )
-        for row in balances
-    )
+def write(batch: Batch, now: datetime) -> tuple[int, int]:
+    """Write all of it; return how many balances moved, and how many states changed, as expected."""
+    moved = sum(_move(row, now) for row in batch.balances)
+    changed = sum(_change(row, now) for row in batch.states)
     LedgerEntry.objects.bulk_create(
-        LedgerEntry(**asdict(entry), created_at=now) for entry in entries
+        LedgerEntry(**asdict(entry), created_at=now) for entry in batch.entries
     )
-    return moved
-
-
-def set_states(states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime) -> int:
-    """Change the rows and write their history; return how many were in their expected state."""
-    changed = 0
-    for row in states:
-        values = asdict(row)
-        expected = Transaction.objects.filter(
-            pk=values.pop("id"),
-            status=values.pop("expected_status"),
-            epoch=values.pop("expected_epoch"),
-        )
-        changed += expected.update(**values, updated_at=now)
     StatusChange.objects.bulk_create(
-        StatusChange(**asdict(change), created_at=now) for change in history
+        StatusChange(**asdict(change), created_at=now) for change in batch.history
     )
-    return changed
+    BankCall.objects.bulk_create(BankCall(**asdict(call)) for call in batch.calls)
+    return moved, changed
 
 
-def record_calls(calls: Sequence[CallRow]) -> None:
-    BankCall.objects.bulk_create(BankCall(**asdict(call)) for call in calls)
+def _move(row: BalanceRow, now: datetime) -> int:
+    expected = Wallet.objects.filter(pk=row.wallet_id, balance=row.before, balance__gte=-row.delta)
+    return expected.update(balance=F("balance") + row.delta, updated_at=now)
+
+
+def _change(row: StateRow, now: datetime) -> int:
+    values = asdict(row)
+    expected = Transaction.objects.filter(
+        pk=values.pop("id"),
+        status=values.pop("expected_status"),
+        epoch=values.pop("expected_epoch"),
+    )
+    return expected.update(**values, updated_at=now)

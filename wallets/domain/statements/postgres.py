@@ -1,21 +1,13 @@
-"""PostgreSQL: one round trip for a whole batch.
+"""PostgreSQL: one round trip for a whole batch. The order of rows is the order of their ids."""
 
-A batch travels as one JSON array, which costs the client far less than adapting a dozen SQL arrays.
-Row order in the array is the order in which ids are taken.
-"""
-
-import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
-from typing import Any
 
-from django.db import connection
-
+from wallets.domain.statements.arrays import RowArrays
 from wallets.domain.statements.prepared import Prepared
 from wallets.domain.statements.rows import (
     BalanceRow,
+    Batch,
     CallRow,
     ChangeRow,
     DepositedRow,
@@ -65,76 +57,66 @@ _DEPOSIT_BY_UUID = Prepared(
     types=("uuid", "bigint", "text", "text", "text"), sql=_DEPOSIT.format(ref="uuid")
 )
 
-_POST = """
+# Concatenating an empty string keeps the planner from reading the partial index on status, which
+# under stale statistics turned this update into a nested loop over all PROCESSING rows.
+_WRITE = """
     WITH moved AS (
-        UPDATE wallets_wallet w SET balance = w.balance + x.delta, updated_at = %(now)s
-        FROM json_to_recordset(%(balances)s) AS x(wallet_id bigint, before bigint, delta bigint)
+        UPDATE wallets_wallet w SET balance = w.balance + x.delta, updated_at = $1
+        FROM {balances}
         WHERE w.id = x.wallet_id AND w.balance = x.before AND w.balance >= -x.delta
         RETURNING w.id
     ), posted AS (
         INSERT INTO wallets_ledgerentry
             (transaction_id, wallet_id, debit_account, credit_account, amount, balance_after,
              created_at)
-        SELECT transaction_id, wallet_id, debit_account, credit_account, amount, balance_after,
-               %(now)s
-        FROM ROWS FROM (json_to_recordset(%(entries)s) AS (
-            transaction_id bigint, wallet_id bigint, debit_account text, credit_account text,
-            amount bigint, balance_after bigint)) WITH ORDINALITY AS x
-        ORDER BY ordinality
-        RETURNING id
-    )
-    SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM posted)
-"""
-
-# Concatenating an empty string keeps the planner from reading the partial index on status, which
-# under stale statistics turned this update into a nested loop over all PROCESSING rows.
-_SET_STATES = """
-    WITH changed AS (
+        SELECT transaction_id, wallet_id, debit_account, credit_account, amount, balance_after, $1
+        FROM {entries} ORDER BY nth
+    ), changed AS (
         UPDATE wallets_transaction t
         SET status = x.status, epoch = x.epoch, lease_owner = x.lease_owner,
             lease_expires_at = x.lease_expires_at, maybe_sent = x.maybe_sent,
             first_sent_at = x.first_sent_at, last_sent_at = x.last_sent_at,
             in_doubt_since = x.in_doubt_since, bank_reference = x.bank_reference,
-            failure_reason = x.failure_reason, updated_at = %(now)s
-        FROM json_to_recordset(%(states)s) AS x(
-            id bigint, expected_status text, expected_epoch int, status text, epoch int,
-            lease_owner uuid, lease_expires_at timestamptz, maybe_sent boolean,
-            first_sent_at timestamptz, last_sent_at timestamptz, in_doubt_since timestamptz,
-            bank_reference text, failure_reason text)
-        WHERE t.id = ANY(%(ids)s) AND t.id = x.id
-          AND t.status || '' = x.expected_status AND t.epoch = x.expected_epoch
+            failure_reason = x.failure_reason, updated_at = $1
+        FROM {states}
+        WHERE t.id = x.id AND t.status || '' = x.expected_status AND t.epoch = x.expected_epoch
         RETURNING t.id
     ), recorded AS (
         INSERT INTO wallets_statuschange
             (transaction_id, from_status, to_status, reason, worker, created_at)
-        SELECT transaction_id, from_status, to_status, reason, worker, %(now)s
-        FROM ROWS FROM (json_to_recordset(%(history)s) AS (
-            transaction_id bigint, from_status text, to_status text, reason text, worker text
-        )) WITH ORDINALITY AS x
-        ORDER BY ordinality
+        SELECT transaction_id, from_status, to_status, reason, worker, $1
+        FROM {history} ORDER BY nth
+    ), called AS (
+        INSERT INTO wallets_bankcall
+            (transaction_id, epoch, kind, started_at, duration_ms, http_status, verdict, reference,
+             answer_digest)
+        SELECT transaction_id, epoch, kind, started_at, duration_ms, http_status, verdict,
+               reference, answer_digest
+        FROM {calls} ORDER BY nth
     )
-    SELECT count(*) FROM changed
-"""
-
-_RECORD_CALLS = """
-    INSERT INTO wallets_bankcall
-        (transaction_id, epoch, kind, started_at, duration_ms, http_status, verdict, reference,
-         answer_digest)
-    SELECT transaction_id, epoch, kind, started_at, duration_ms, http_status, verdict, reference,
-           answer_digest
-    FROM ROWS FROM (json_to_recordset(%(calls)s) AS (
-        transaction_id bigint, epoch int, kind text, started_at timestamptz, duration_ms int,
-        http_status int, verdict text, reference text, answer_digest text
-    )) WITH ORDINALITY AS x
-    ORDER BY ordinality
+    SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM changed)
 """
 
 
-def _json(rows: Sequence[Any]) -> str:
-    if not rows:
-        return "[]"
-    names = [field.name for field in fields(rows[0])]
-    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], default=str)
+_BATCH = {
+    "balances": RowArrays(BalanceRow),
+    "entries": RowArrays(EntryRow),
+    "states": RowArrays(StateRow),
+    "history": RowArrays(ChangeRow),
+    "calls": RowArrays(CallRow),
+}
+
+
+def _prepared_write() -> Prepared:
+    types = ["timestamptz"]
+    tables = {}
+    for name, arrays in _BATCH.items():
+        tables[name] = arrays.table(len(types) + 1)
+        types += arrays.types
+    return Prepared(types=types, sql=_WRITE.format(**tables))
+
+
+_WRITE_BATCH = _prepared_write()
 
 
 def deposit(row: DepositRow) -> DepositedRow | None:
@@ -150,29 +132,10 @@ def deposit(row: DepositRow) -> DepositedRow | None:
     return None if made is None else DepositedRow(*made)
 
 
-def post(balances: Sequence[BalanceRow], entries: Sequence[EntryRow], now: datetime) -> int:
-    """Move the balances and write the entries; return how many balances moved as expected."""
-    with connection.cursor() as cursor:
-        cursor.execute(_POST, {"now": now, "balances": _json(balances), "entries": _json(entries)})
-        moved, _posted = cursor.fetchone()
-    return int(moved)
-
-
-def set_states(states: Sequence[StateRow], history: Sequence[ChangeRow], now: datetime) -> int:
-    """Change the rows and write their history; return how many were in their expected state."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SET_STATES,
-            {
-                "now": now,
-                "states": _json(states),
-                "ids": [state.id for state in states],
-                "history": _json(history),
-            },
-        )
-        return int(cursor.fetchone()[0])
-
-
-def record_calls(calls: Sequence[CallRow]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_RECORD_CALLS, {"calls": _json(calls)})
+def write(batch: Batch, now: datetime) -> tuple[int, int]:
+    """Write all of it; return how many balances moved, and how many states changed, as expected."""
+    values = [
+        column for name, arrays in _BATCH.items() for column in arrays.values(getattr(batch, name))
+    ]
+    moved, changed = _WRITE_BATCH.fetchone(now, *values) or (0, 0)
+    return int(moved), int(changed)

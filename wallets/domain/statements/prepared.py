@@ -2,18 +2,18 @@
 
 Worth it only for what runs once a request: there, planning costs as much as the work. A pooler that
 changes the server connection between transactions forgets them. Django's own switch for such
-poolers, ``DISABLE_SERVER_SIDE_CURSORS``, sends the text each time; without the switch the first
-statement that was forgotten does the same for its connection.
+poolers, ``DISABLE_SERVER_SIDE_CURSORS``, sends the text each time; without the switch a statement
+is forgotten once, and from then on sent as text by this process.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import psycopg2.errors
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 _FORGOTTEN = (
     psycopg2.errors.InvalidSqlStatementName,
@@ -21,8 +21,11 @@ _FORGOTTEN = (
 )
 
 
-class Forgotten(Exception):
-    """The server did not know the statement it had prepared, so nothing was executed."""
+class Forgotten(OperationalError):
+    """The server did not know the statement it had prepared, so nothing was executed.
+
+    Operational, because whoever tries again after trouble with the database will succeed.
+    """
 
 
 class Prepared:
@@ -34,10 +37,11 @@ class Prepared:
         self._execute = f"EXECUTE {name} ({', '.join(f'%({n + 1})s' for n in range(len(types)))})"
         self._text = re.sub(r"\$(\d+)", lambda m: f"%({m[1]})s::{types[int(m[1]) - 1]}", sql)
         # By the driver's connection: a reconnect makes a new one, which knows nothing yet.
-        self._known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+        self._knowing: WeakSet[Any] = WeakSet()
+        self._forgotten = False
 
     def fetchone(self, *values: Any) -> tuple[Any, ...] | None:
-        """Raises ``Forgotten``, at most once for a connection."""
+        """Raises ``Forgotten``, at most once in a process."""
         numbered = {str(n): value for n, value in enumerate(values, 1)}
         with connection.cursor() as cursor:
             if self._lasts():
@@ -48,19 +52,18 @@ class Prepared:
             return row
 
     def _lasts(self) -> bool:
-        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-            return False
-        return self._known.get(connection.connection) is not False
+        pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        return not (pooled or self._forgotten)
 
     def _execute_prepared(self, cursor: Any, values: dict[str, Any]) -> None:
         driver = connection.connection
         try:
-            if driver not in self._known:
+            if driver not in self._knowing:
                 cursor.execute(self._prepare)
-                self._known[driver] = True
+                self._knowing.add(driver)
             cursor.execute(self._execute, values)
         except DatabaseError as error:
             if not isinstance(error.__cause__, _FORGOTTEN):
                 raise
-            self._known[driver] = False
+            self._forgotten = True
             raise Forgotten from error

@@ -1,6 +1,7 @@
 """The rows that the set-based statements take."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,6 +62,17 @@ class CallRow:
     verdict: str
     reference: str | None
     answer_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All that one transaction writes about money and withdrawals."""
+
+    balances: Sequence[BalanceRow] = ()
+    entries: Sequence[EntryRow] = ()
+    states: Sequence[StateRow] = ()
+    history: Sequence[ChangeRow] = ()
+    calls: Sequence[CallRow] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from wallets.domain import ledger
-from wallets.domain.errors import LedgerIntegrityError
 from wallets.domain.ledger import LockedWallet, Movement
-from wallets.domain.statements import for_database
-from wallets.domain.statements.rows import ChangeRow, StateRow
+from wallets.domain.statements.rows import Batch, CallRow, ChangeRow, StateRow
 from wallets.domain.withdrawals.rows import Row
 from wallets.models import Status
 
@@ -148,20 +146,23 @@ def apply(
     locked: dict[int, LockedWallet],
     worker: str,
     now: datetime,
+    calls: Sequence[CallRow] = (),
 ) -> None:
-    """Write the steps and their money. The caller holds the rows' locks and the open transaction.
+    """Write the steps, their money and the ``calls`` that led to them, in one statement.
 
-    Raises ``LedgerIntegrityError``, and so rolls back, when a row is not in the state it was
-    locked in.
+    The caller holds the rows' locks and the open transaction. Raises ``LedgerIntegrityError``, and
+    so rolls back, when a row is not in the state it was locked in.
     """
-    if not transitions:
-        return
-    movements = [t.movement for t in transitions if t.movement is not None]
-    ledger.post(movements, locked=locked, now=now)
-    history = [_history(t, worker) for t in transitions if t.recorded]
-    changed = for_database().set_states([t.state for t in transitions], history, now)
-    if changed != len(transitions):
-        raise LedgerIntegrityError(f"{len(transitions)} withdrawals were to change, {changed} did")
+    ledger.post(
+        [t.movement for t in transitions if t.movement is not None],
+        locked=locked,
+        now=now,
+        along=Batch(
+            states=[t.state for t in transitions],
+            history=[_history(t, worker) for t in transitions if t.recorded],
+            calls=calls,
+        ),
+    )
 
 
 def _history(transition: Transition, worker: str) -> ChangeRow:

@@ -13,7 +13,6 @@ from wallets.domain import ledger
 from wallets.domain.ledger import LockedWallet
 from wallets.domain.outcomes import BankHealth, CallKind, CallRecord, Outcome, Verdict
 from wallets.domain.policy import PayoutPolicy
-from wallets.domain.statements import for_database
 from wallets.domain.statements.rows import CallRow
 from wallets.domain.withdrawals import lifecycle
 from wallets.domain.withdrawals.followup import pause_before_asking
@@ -91,12 +90,10 @@ def settle(
         moving = {row.wallet_id for row, end in ends if end.movement is not None}
         locked = ledger.lock_wallets(moving) if moving else {}
         transitions = _that_fit(ends, locked, now=now, policy=policy, settled=settled)
-        lifecycle.apply(transitions, locked=locked, worker=str(worker), now=now)
         calls = _calls(known, now)
         if again:
             calls = _not_yet_recorded(calls)
-        if calls:
-            for_database().record_calls(calls)
+        lifecycle.apply(transitions, locked=locked, worker=str(worker), now=now, calls=calls)
     return settled
 
 
