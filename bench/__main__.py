@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     how = {
         "size": given.size,
         "rounds": given.rounds or SIZES[given.size].rounds,
-        "on": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        "on": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     if given.json:
         given.json.write_text(as_json(machine, how, results))
@@ -84,7 +84,8 @@ def _measure(
 ) -> list[CaseResult]:
     size = SIZES[given.size]
     results = []
-    with tempfile.TemporaryDirectory(prefix="wallet-bench-") as logs, tqdm(unit="step") as bar:
+    bar: tqdm[None] = tqdm(unit="step")
+    with tempfile.TemporaryDirectory(prefix="wallet-bench-") as logs, bar:
         lab = Lab(admin_url, size, given.rounds or size.rounds, Path(logs), bar)
         bar.total = sum(case.steps(lab) for case in chosen.values())
         try:

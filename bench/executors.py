@@ -54,15 +54,23 @@ def executors(
         "--limit=1000000",
         f"--concurrency={lab.size.concurrency}",
     ]
-    with ExitStack() as running:
-        for number in range(count):
+    with ExitStack() as running, database.cursor() as cursor:
+        started = [
             running.enter_context(
                 lab.process(
                     f"executor-{number}", command, url or database.url, {"BANK_BASE_URL": bank}
                 )
             )
-        with database.cursor() as cursor:
-            wait_until(lambda: _sessions(cursor) >= count, "the executors did not start")
+            for number in range(count)
+        ]
+
+        def all_are_there() -> bool:
+            ended = [one.returncode for one in started if one.poll() is not None]
+            if ended:
+                raise BenchError(f"an executor ended with {ended[0]}: {lab.tail('executor')}")
+            return _sessions(cursor) >= count
+
+        wait_until(all_are_there, f"the executors did not start: {lab.tail('executor')}")
         time.sleep(0.5)
         yield
 

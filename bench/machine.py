@@ -56,7 +56,7 @@ def _processor() -> str:
 def _commit() -> str:
     def git(*arguments: str) -> str:
         said = subprocess.run(
-            ["git", *arguments],  # noqa: S607 - whichever git the developer has
+            ["git", *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,

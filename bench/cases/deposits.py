@@ -101,7 +101,7 @@ def _judge(lab: Lab, found: Mapping[str, list[Measured]]) -> CaseResult:
             Target("worst p99 in p50s", tail, 5.0, at_least=False),
         ],
         notes=[
-            "The service keeps request keys, looks for earlier ones, validates strictly and answers "
-            "in the envelope; the bare function does none of it.",
+            "The service keeps request keys, looks for earlier ones, validates strictly and "
+            "answers in the envelope; the bare function does none of it.",
         ],
     )

@@ -62,8 +62,8 @@ def run(lab: Lab) -> CaseResult:
         Target("database round trips for 100 payouts", trips, 10.0, at_least=False),
     ]
     result.notes = [
-        f"{lab.size.concurrency} threads each; {_WALLETS} wallets. The ceiling is the faster of the "
-        "two bare clients, which touch no database.",
+        f"{lab.size.concurrency} threads each; {_WALLETS} wallets. The ceiling is the faster of "
+        "the two bare clients, which touch no database.",
         "Every run checks that all were paid and each wallet was debited in the order of "
         "(execute_at, id).",
     ]
