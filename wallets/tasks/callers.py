@@ -109,7 +109,10 @@ class Callers:
         if self._held.is_set():
             return False
         end = time.monotonic() + self._send_seconds
-        return end <= item.deadline and self._key_is_kept(item)
+        if end > item.deadline or not self._key_is_kept(item):
+            return False
+        reach(CrashPoint.BEFORE_SEND)
+        return True
 
     def _key_is_kept(self, item: InHand) -> bool:
         return time.monotonic() + self._send_seconds <= item.key_kept_until
