@@ -81,7 +81,7 @@ class _Commits:
         connection.execute_wrappers.append(self.watch)
 
     def watch(self, execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
-        if sql.lstrip().startswith(("WITH", "INSERT", "UPDATE")):
+        if sql.lstrip().startswith(("WITH", "INSERT", "UPDATE", "EXECUTE")):
             self._wrote = True
         return execute(sql, params, *rest)
 
