@@ -112,9 +112,10 @@ class PostgresServer:
 
     def fresh(self) -> PostgresDatabase:
         if not self._template:
-            self._template = self._new_name("template")
-            self.admin(f"CREATE DATABASE {self._template}")
-            migrate(self.url_of(self._template), self._scratch)
+            template = self._new_name("template")
+            self.admin(f"CREATE DATABASE {template}")
+            migrate(self.url_of(template), self._scratch)
+            self._template = template
         name = self._new_name("world")
         self.admin(f"CREATE DATABASE {name} TEMPLATE {self._template}")
         return PostgresDatabase(self, name)
@@ -168,8 +169,9 @@ class SqliteServer:
 
     def fresh(self) -> SqliteDatabase:
         if self._template is None:
-            self._template = self._scratch / f"template-{next(_numbers)}.sqlite3"
-            migrate(f"sqlite:///{self._template}", self._scratch)
+            template = self._scratch / f"template-{next(_numbers)}.sqlite3"
+            migrate(f"sqlite:///{template}", self._scratch)
+            self._template = template
         path = self._scratch / f"world-{next(_numbers)}.sqlite3"
         shutil.copyfile(self._template, path)
         return SqliteDatabase(path)
