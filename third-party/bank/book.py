@@ -17,7 +17,7 @@ PAID, FAILED, PENDING = "paid", "failed", "pending"
 
 # Rows read at a time where all are wanted.
 _BATCH = 2_000
-_LOCK_WAIT_SECONDS = 2.0
+_LOCK_WAIT_SECONDS = 1.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS transfers (
