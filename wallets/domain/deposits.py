@@ -10,14 +10,14 @@ from wallets.domain.errors import BalanceOverflow, CurrencyMismatch
 from wallets.domain.receipts import ClientRequest, Receipt, TransactionState, WalletState
 from wallets.domain.requests import earlier_transaction
 from wallets.domain.statements.rows import DepositedRow, DepositRow
-from wallets.domain.wallets import find_wallet
+from wallets.domain.wallets import WalletRef, find_wallet
 from wallets.models import MAX_BALANCE, LedgerEntry, Status, Transaction, Type, Wallet
 from wallets.models.clock import database_now
 
 
 def deposit(
     *,
-    wallet: int | uuid.UUID,
+    wallet: int | uuid.UUID | WalletRef,
     amount: int,
     currency: str | None,
     request: ClientRequest | None,
@@ -35,10 +35,16 @@ def deposit(
 
 
 def _at_once(
-    *, wallet: int | uuid.UUID, amount: int, currency: str | None, request: ClientRequest | None
+    *,
+    wallet: int | uuid.UUID | WalletRef,
+    amount: int,
+    currency: str | None,
+    request: ClientRequest | None,
 ) -> Receipt | None:
+    named = wallet if isinstance(wallet, WalletRef) else WalletRef(wallet)
     row = DepositRow(
-        wallet=wallet,
+        wallet=named.ref,
+        tenant_id=named.tenant_id,
         amount=amount,
         currency=currency,
         request_key=request.key if request else None,
@@ -78,7 +84,7 @@ def _receipt(row: DepositRow, made: DepositedRow) -> Receipt:
 
 def deposit_step_by_step(
     *,
-    wallet: int | uuid.UUID,
+    wallet: int | uuid.UUID | WalletRef,
     amount: int,
     currency: str | None,
     request: ClientRequest | None,

@@ -10,17 +10,20 @@ from wallets.models import Wallet
 from wallets.models.clock import database_now
 
 
-def open_wallet(*, currency: str, request: ClientRequest | None) -> Receipt:
-    """Open an empty wallet in ``currency`` (ISO 4217).
+def open_wallet(
+    *, currency: str, request: ClientRequest | None, tenant_id: int | None = None
+) -> Receipt:
+    """Open an empty wallet in ``currency`` (ISO 4217) for an account, or for nobody.
 
     Raises ``IdempotencyKeyReused``.
     """
     with transaction.atomic():
-        earlier = earlier_wallet(request=request)
+        earlier = earlier_wallet(request=request, tenant_id=tenant_id)
         if earlier is not None:
             return _replay(earlier)
         now = database_now()
         wallet = Wallet(
+            tenant_id=tenant_id,
             currency=currency,
             balance=0,
             request_key=request.key if request else None,
@@ -33,7 +36,7 @@ def open_wallet(*, currency: str, request: ClientRequest | None) -> Receipt:
                 wallet.save(force_insert=True)
         except IntegrityError:
             # The same key raced us; our insert waited for its commit, so it can be seen now.
-            earlier = earlier_wallet(request=request)
+            earlier = earlier_wallet(request=request, tenant_id=tenant_id)
             if earlier is None:
                 raise
             return _replay(earlier)

@@ -17,11 +17,13 @@ def earlier_transaction(
     return earlier
 
 
-def earlier_wallet(*, request: ClientRequest | None) -> Wallet | None:
-    """Raises ``IdempotencyKeyReused`` when the key was used with another body."""
+def earlier_wallet(*, request: ClientRequest | None, tenant_id: int | None) -> Wallet | None:
+    """Keys are an account's own; those of nobody are shared by whoever came without one.
+
+    Raises ``IdempotencyKeyReused`` when the key was used with another body."""
     if request is None:
         return None
-    earlier = Wallet.objects.filter(request_key=request.key).first()
+    earlier = Wallet.objects.filter(tenant_id=tenant_id, request_key=request.key).first()
     if earlier is not None and earlier.request_fingerprint != request.fingerprint:
         raise IdempotencyKeyReused(first_used_at=earlier.created_at)
     return earlier

@@ -15,14 +15,14 @@ from wallets.domain.receipts import (
     WalletState,
 )
 from wallets.domain.requests import earlier_transaction
-from wallets.domain.wallets import find_wallet
+from wallets.domain.wallets import WalletRef, find_wallet
 from wallets.models import Status, StatusChange, Transaction, Type, Wallet
 from wallets.models.clock import database_now
 
 
 def schedule_withdrawal(
     *,
-    wallet: int | uuid.UUID,
+    wallet: int | uuid.UUID | WalletRef,
     amount: int,
     currency: str | None,
     execute_at: datetime,

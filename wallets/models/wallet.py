@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from wallets.models.tenant import Tenant
+
 MAX_BALANCE = 2**63 - 1  # what a bigint holds
 
 
@@ -15,6 +17,16 @@ class Wallet(models.Model):
     """
 
     uuid = models.UUIDField(_("UUID"), unique=True, default=uuid.uuid4, editable=False)
+    # Nobody's: opened while the API asked for no key. No account's key reaches it.
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.PROTECT,
+        related_name="wallets",
+        null=True,
+        blank=True,
+        db_index=False,
+        verbose_name=_("account"),
+    )
     currency = models.CharField(_("currency"), max_length=3)  # ISO 4217
     balance = models.BigIntegerField(_("balance"), default=0)
     request_key = models.CharField(
@@ -29,6 +41,7 @@ class Wallet(models.Model):
     class Meta:
         verbose_name = _("wallet")
         verbose_name_plural = _("wallets")
+        indexes = [models.Index(name="wallet_tenant_page", fields=["tenant", "-id"])]
         constraints = [
             models.CheckConstraint(name="wallet_balance_not_negative", condition=Q(balance__gte=0)),
             models.CheckConstraint(
@@ -37,7 +50,12 @@ class Wallet(models.Model):
             models.UniqueConstraint(
                 name="wallet_request_key_unique",
                 fields=["request_key"],
-                condition=Q(request_key__isnull=False),
+                condition=Q(request_key__isnull=False, tenant__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="wallet_request_key_unique_for_tenant",
+                fields=["tenant", "request_key"],
+                condition=Q(request_key__isnull=False, tenant__isnull=False),
             ),
             models.CheckConstraint(
                 name="wallet_request_key_has_fingerprint",

@@ -26,6 +26,7 @@ _DEPOSIT = """
         UPDATE wallets_wallet w SET balance = w.balance + $2, updated_at = clock_timestamp()
         WHERE w.{ref} = $1
           AND ($3 IS NULL OR w.currency = $3)
+          AND ($6 IS NULL OR w.tenant_id = $6)
           AND w.balance <= 9223372036854775807 - $2
           AND NOT EXISTS (
               SELECT FROM wallets_transaction t
@@ -51,10 +52,10 @@ _DEPOSIT = """
     FROM moved, made, posted
 """
 _DEPOSIT_BY_ID = Prepared(
-    types=("bigint", "bigint", "text", "text", "text"), sql=_DEPOSIT.format(ref="id")
+    types=("bigint", "bigint", "text", "text", "text", "bigint"), sql=_DEPOSIT.format(ref="id")
 )
 _DEPOSIT_BY_UUID = Prepared(
-    types=("uuid", "bigint", "text", "text", "text"), sql=_DEPOSIT.format(ref="uuid")
+    types=("uuid", "bigint", "text", "text", "text", "bigint"), sql=_DEPOSIT.format(ref="uuid")
 )
 
 # Concatenating an empty string keeps the planner from reading the partial index on status, which
@@ -127,7 +128,12 @@ def deposit(row: DepositRow) -> DepositedRow | None:
     """
     statement = _DEPOSIT_BY_UUID if isinstance(row.wallet, uuid.UUID) else _DEPOSIT_BY_ID
     made = statement.fetchone(
-        row.wallet, row.amount, row.currency, row.request_key, row.request_fingerprint
+        row.wallet,
+        row.amount,
+        row.currency,
+        row.request_key,
+        row.request_fingerprint,
+        row.tenant_id,
     )
     return None if made is None else DepositedRow(*made)
 

@@ -79,10 +79,11 @@ class Batch:
 class DepositRow:
     """A deposit as it was asked for: into the wallet with this id or UUID.
 
-    ``currency``: only into a wallet of this currency, unless ``None``.
+    ``tenant_id`` and ``currency``: only into a wallet of this account and currency, unless ``None``.
     """
 
     wallet: int | uuid.UUID
+    tenant_id: int | None
     amount: int
     currency: str | None
     request_key: str | None
