@@ -191,10 +191,13 @@ class Story(TestCase):
     def end(self, claimed: Claimed, *observations: Observation, since: float | None = None) -> None:
         """Let the gateway's judgement of what was observed be settled."""
         if claimed.step is Step.ASK:
+            kept = claimed.key_kept_seconds > 0
+            known = claimed.seconds_since_last_send if kept else None
             found = judge_inquiry(
                 observations[0],
                 transfer=claimed.transfer,
-                seconds_since_last_send=claimed.seconds_since_last_send if since is None else since,
+                idempotency=self.rules.idempotency,
+                seconds_since_last_send=known if since is None else since,
                 not_found_grace=GRACE,
             )
         else:
@@ -349,6 +352,17 @@ class SuccessOnlyTest(Story):
         self.assert_state(Status.FAILED, 100)
 
 
+class SuccessOnlyInquiryTest(Story):
+    rules = policy(idempotency=SUCCESS_ONLY)
+
+    def test_believes_failed_only_when_nothing_can_be_under_way_any_more(self) -> None:
+        self.end(self.claim(), TIMEOUT)
+        self.end(self.again(), asked(200, FAILED_BODY), since=GRACE - 1)
+        self.assert_state(Status.PROCESSING, 70, in_doubt=True)
+        self.end(self.again(), asked(200, FAILED_BODY), since=GRACE)
+        self.assert_state(Status.FAILED, 100)
+
+
 class NoIdempotencyTest(Story):
     rules = policy(idempotency=NONE)
 
@@ -400,6 +414,19 @@ class AwaitingOperatorTest(Story):
         self.age(timedelta(hours=25))
         with self.assertNoLogs("wallets.claim", "ERROR"):
             take(rules=self.rules)
+
+    def test_says_so_too_while_it_still_asks_about_a_key_that_may_be_forgotten(self) -> None:
+        self.rules = policy()
+        self.end(self.claim(), TIMEOUT)
+        self.age(timedelta(hours=25))
+        with self.assertLogs("wallets.claim", "ERROR"):
+            claimed = self.claim()
+        self.assertIs(claimed.step, Step.ASK)
+        self.assertLess(claimed.key_kept_seconds, 0)
+        self.end(claimed, asked(404, NOT_FOUND_BODY), since=None)
+        with self.assertNoLogs("wallets.claim", "ERROR"):
+            self.again()
+        self.assertEqual(self.reasons().count("awaiting_operator"), 1)
 
     def test_asks_again_once_the_bank_can_be_asked(self) -> None:
         self.end(self.claim(), TIMEOUT)

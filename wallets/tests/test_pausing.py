@@ -71,8 +71,8 @@ class PausingTest(TestCase):
         pause_payouts(by="eva", reason="fraud")
         rewriting: list[Callable[[], object]] = [
             lambda: PayoutPause.objects.update(by="omid"),
-            lambda: PayoutPause.objects.all()._raw_delete("default"),  # type: ignore[attr-defined]
-            lambda: BankGate.objects.all()._raw_delete("default"),  # type: ignore[attr-defined]
+            lambda: PayoutPause.objects.all()._raw_delete("default"),
+            lambda: BankGate.objects.all()._raw_delete("default"),
             lambda: BankGate.objects.update(halted_by=""),
         ]
         for rewrite in rewriting:

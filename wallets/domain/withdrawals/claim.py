@@ -4,8 +4,8 @@ import logging
 import random
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -187,38 +187,51 @@ def _lock_due(most: int, now: datetime) -> list[Row]:
 def _take_over(
     lapsed: Iterable[Row], *, worker: uuid.UUID, now: datetime, policy: PayoutPolicy
 ) -> tuple[list[tuple[Row, Transition, Step]], list[Transition]]:
+    steps = [
+        (row, next_step(row, vanished=row.lease_owner is not None, now=now, policy=policy))
+        for row in lapsed
+    ]
+    known = _announce([row for row, step in steps if _needs_a_person(row, step, now, policy)])
     taken: list[tuple[Row, Transition, Step]] = []
-    waiting: list[Row] = []
-    for row in lapsed:
-        step = next_step(row, vanished=row.lease_owner is not None, now=now, policy=policy)
+    stranded: list[Transition] = []
+    for row, step in steps:
         if step is Step.WAIT:
-            waiting.append(row)
+            until = now + policy.ask_max
+            stranded.append(lifecycle.stranded(row, until=until, now=now, known=known[row.id]))
             continue
         transition = lifecycle.reclaimed(row, worker=worker, until=now + policy.lease, now=now)
+        if not known.get(row.id, True):
+            transition = replace(transition, reason=lifecycle.AWAITING_OPERATOR, recorded=True)
         taken.append((row, transition, step))
-    return taken, _strand(waiting, now=now, policy=policy)
+    return taken, stranded
 
 
-def _strand(rows: Sequence[Row], *, now: datetime, policy: PayoutPolicy) -> list[Transition]:
-    """Leave the rows to a person, and say so once for each."""
+def _needs_a_person(row: Row, step: Step, now: datetime, policy: PayoutPolicy) -> bool:
+    """Also what is still asked about, once the bank may have forgotten the key: of a key that it
+    does not know it says "not found", whatever it paid."""
+    if step is Step.ASK:
+        first_sent_at = row.first_sent_at or now
+        return key_is_kept_for(first_sent_at, now=now, policy=policy) <= timedelta(0)
+    return step is Step.WAIT
+
+
+def _announce(rows: Sequence[Row]) -> dict[int, bool]:
+    """Say once of each row that it waits for a person; return for each whether that is known."""
     if not rows:
-        return []
-    known = set(
+        return {}
+    told = set(
         StatusChange.objects.filter(
             transaction_id__in=[row.id for row in rows], reason=lifecycle.AWAITING_OPERATOR
         ).values_list("transaction_id", flat=True)
     )
     for row in rows:
-        if row.id not in known:
+        if row.id not in told:
             logger.error(
                 "alarm: %s",
                 lifecycle.AWAITING_OPERATOR,
                 extra={"alarm": lifecycle.AWAITING_OPERATOR, "transaction": row.id},
             )
-    return [
-        lifecycle.stranded(row, until=now + policy.ask_max, now=now, known=row.id in known)
-        for row in rows
-    ]
+    return {row.id: row.id in told for row in rows}
 
 
 def _owners(ids: Iterable[int]) -> dict[int, tuple[uuid.UUID, str]]:
