@@ -65,7 +65,11 @@ POINTS = (
         "before the commit of a settlement",
         "rolled back: the lease lapses, a reclaim replays the key",
     ),
-    Point("settle_committed", "settlement committed, acknowledgement lost", "nothing is left to do"),
+    Point(
+        "settle_committed",
+        "settlement committed, acknowledgement lost",
+        "nothing is left to do",
+    ),
     Point(
         "in_renewal",
         "in the renewal of leases",

@@ -6,6 +6,7 @@ acknowledgement. This can: it forwards bytes and looks for the one message it wa
 
 import socket
 import threading
+from contextlib import suppress
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -108,8 +109,6 @@ def _send(target: socket.socket, data: bytes) -> bool:
 
 def _hang_up(*sockets: socket.socket) -> None:
     for one in sockets:
-        try:
+        with suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         one.close()
