@@ -190,6 +190,11 @@ WALLET_LOG_LEVEL = env.choice(
     "WALLET_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 )
 
+# --- Operators -----------------------------------------------------------------------------------
+
+# Whether two different people must say what became of a withdrawal in doubt.
+RESOLVE_REQUIRES_TWO = env.flag("RESOLVE_REQUIRES_TWO", not DEBUG)
+
 # --- API -----------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

@@ -23,6 +23,7 @@ class Row:
     last_sent_at: datetime | None
     in_doubt_since: datetime | None
     bank_reference: str | None
+    lease_expires_at: datetime | None = None
 
 
 _COLUMNS = tuple(Row.__slots__)
