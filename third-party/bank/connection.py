@@ -114,7 +114,10 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(
-        self, handler: Handler, connections: "set[Connection]", log: Log | None = None
+        self,
+        handler: Handler,
+        connections: "set[Connection]",
+        log: Log | None = None,
     ) -> None:
         self.current: Exchange | None = None
         self._handler = handler

@@ -51,9 +51,7 @@ def read_payment(body: bytes, headers: dict[str, str]) -> Payment:
 def read_json_object(body: bytes) -> dict[str, Any]:
     """Raises ``InvalidError`` for what is no JSON object or has a name twice."""
     try:
-        fields = json.loads(
-            body, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
-        )
+        fields = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidError("the body is not JSON") from error
     if not isinstance(fields, dict):
@@ -80,7 +78,7 @@ def _as_latin_1(text: str) -> str:
 
 
 def _fingerprint(fields: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(fields).encode()).hexdigest()
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,3 +90,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: json.loads and json.dumps would make one per request.
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+_CANONICAL = json.JSONEncoder(sort_keys=True)

@@ -1,8 +1,10 @@
 """Starting, running and stopping: one process, one thread, one event loop, one book."""
 
 import asyncio
+import contextlib
 import os
 import random
+import resource
 import signal
 import sqlite3
 import sys
@@ -15,6 +17,7 @@ from bank.service import Service
 
 # Clients come in bursts: a hundred executor threads connect at once.
 BACKLOG = 1024
+WANTED_DESCRIPTORS = 16_384
 SWEEP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 1.0
 
@@ -42,6 +45,7 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
+    _make_room_for_clients()
     book = _open_book(settings.db, loop)
     # Chance and not secrecy: a seed must give the same run again.
     rules = Rules(list(settings.rules), rng=random.Random(settings.seed))  # noqa: S311
@@ -67,6 +71,16 @@ async def serve(settings: Settings) -> None:
     await service.stop()
     book.close()
     await _hang_up(connections)
+
+
+def _make_room_for_clients() -> None:
+    """Without a descriptor left, asyncio cannot accept and does little else than complain."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
+    if 0 <= soft < wanted:
+        # Some systems have a lower limit than the one they tell.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open_book(path: str, loop: asyncio.AbstractEventLoop) -> Book:
