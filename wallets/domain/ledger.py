@@ -1,6 +1,5 @@
 """The one writer of money: only this module changes balances and writes ledger entries."""
 
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -9,10 +8,17 @@ from datetime import datetime
 from django.db import DataError, IntegrityError, connection, transaction
 
 from wallets.domain.errors import LedgerIntegrityError
-from wallets.domain.statements import for_database
+from wallets.domain.statements import for_database, portable
 from wallets.domain.statements.prepared import Forgotten
-from wallets.domain.statements.rows import BalanceRow, Batch, DepositedRow, DepositRow, EntryRow
-from wallets.models import MAX_BALANCE, Account, Wallet
+from wallets.domain.statements.rows import (
+    BalanceRow,
+    Batch,
+    DepositedRow,
+    DepositRow,
+    EntryRow,
+    LockedWallet,
+)
+from wallets.models import MAX_BALANCE, Account
 from wallets.models.ledger import LEGS
 
 NOTHING = Batch()
@@ -52,29 +58,10 @@ def refunded(transaction_id: int, wallet_id: int, amount: int) -> Movement:
     return Movement(transaction_id, wallet_id, Account.IN_TRANSIT, Account.WALLET, amount)
 
 
-@dataclass(frozen=True, slots=True)
-class LockedWallet:
-    """A wallet whose row is locked by the open transaction, as it was when it was locked."""
-
-    id: int
-    uuid: uuid.UUID
-    currency: str
-    balance: int
-
-
 def lock_wallets(ids: Iterable[int]) -> dict[int, LockedWallet]:
-    """Lock the wallets in id order, the order everybody keeps, and read them as they are now.
-
-    ``no_key``: a plain FOR UPDATE would also block every insert that refers to the wallet.
-    """
+    """Lock the wallets in id order, the order everybody keeps, and read them as they are now."""
     _demand_transaction()
-    rows = (
-        Wallet.objects.select_for_update(no_key=True)
-        .filter(pk__in=set(ids))
-        .order_by("pk")
-        .values_list("pk", "uuid", "currency", "balance")
-    )
-    return {row[0]: LockedWallet(*row) for row in rows}
+    return portable.lock_wallets(ids)
 
 
 def post(

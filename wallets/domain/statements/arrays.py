@@ -5,7 +5,7 @@ array of the same rows costs, on both sides, and a tenth of what the driver take
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
@@ -37,16 +37,21 @@ class RowArrays:
         return f"unnest({places}) WITH ORDINALITY AS x ({', '.join(self._names)}, nth)"
 
     def values(self, rows: Sequence[Any]) -> list[str]:
-        columns: Iterable[Iterable[Any]] = zip(*map(self._row, rows), strict=True)
-        return [_array(column) for column in columns] if rows else ["{}"] * len(self._names)
+        columns = zip(*map(self._row, rows), strict=True)
+        return [array(column) for column in columns] if rows else ["{}"] * len(self._names)
 
 
 def _without_none(hint: Any) -> Any:
     return next((each for each in get_args(hint) if each is not type(None)), hint)
 
 
-def _array(values: Iterable[Any]) -> str:
-    return "{" + ",".join([_element(value) for value in values]) + "}"
+def array(values: Sequence[Any]) -> str:
+    # Most columns of a batch say the same in every row.
+    if values and values.count(values[0]) == len(values):
+        elements = [_element(values[0])] * len(values)
+    else:
+        elements = [_element(value) for value in values]
+    return "{" + ",".join(elements) + "}"
 
 
 def _element(value: Any) -> str:

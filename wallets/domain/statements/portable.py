@@ -1,18 +1,24 @@
 """Any database: the same effects, row by row, for SQLite."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import datetime
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 
 from wallets.domain.statements.rows import (
     BalanceRow,
     Batch,
     DepositedRow,
     DepositRow,
+    LockedResults,
+    LockedWallet,
+    LockedWork,
     StateRow,
 )
-from wallets.models import BankCall, LedgerEntry, StatusChange, Transaction, Wallet
+from wallets.domain.withdrawals.rows import Row, read
+from wallets.models import BankCall, LedgerEntry, Status, StatusChange, Transaction, Wallet
+from wallets.models.clock import database_now
 
 
 def deposit(row: DepositRow) -> DepositedRow | None:
@@ -47,3 +53,53 @@ def _change(row: StateRow, now: datetime) -> int:
         epoch=values.pop("expected_epoch"),
     )
     return expected.update(**values, updated_at=now)
+
+
+def lock_results(ids: Collection[int], moving: Collection[int]) -> LockedResults:
+    """Lock these withdrawals, and the wallets of those in ``moving`` that are being processed."""
+    withdrawals = Transaction.objects.filter(pk__in=ids).order_by("pk")
+    rows = read(withdrawals.select_for_update(no_key=True))
+    wallets = lock_wallets(
+        row.wallet_id for row in rows if row.id in moving and row.status == Status.PROCESSING
+    )
+    return LockedResults(rows=rows, wallets=wallets, now=database_now())
+
+
+def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> LockedWork:
+    """Lock lapsed and due withdrawals that nobody else has locked, and the wallets of the due.
+
+    Of ``most`` rows, as many as there are lapsed, but not more than ``share``, are kept from the
+    due ones; up to ``most_lapsed`` lapsed ones are locked, for what the due ones leave.
+    """
+    lapsed = lock_lapsed(most_lapsed, now)
+    due = lock_due(most - min(len(lapsed), share), now)
+    return LockedWork(lapsed, due, lock_wallets(row.wallet_id for row in due))
+
+
+def lock_lapsed(most: int, now: datetime, only: Q | None = None) -> list[Row]:
+    if not most:
+        return []
+    rows = Transaction.objects.filter(
+        only or Q(), status=Status.PROCESSING, lease_expires_at__lte=now
+    )
+    return read(_unlocked(rows).order_by("lease_expires_at", "id")[:most])
+
+
+def lock_due(most: int, now: datetime) -> list[Row]:
+    rows = Transaction.objects.filter(status=Status.SCHEDULED, execute_at__lte=now)
+    return read(_unlocked(rows).order_by("execute_at", "id")[:most]) if most else []
+
+
+def _unlocked(rows: QuerySet[Transaction]) -> QuerySet[Transaction]:
+    # ``of``: were a wallet ever joined here, a deposit in flight would hide the queue's head.
+    return rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
+
+
+def lock_wallets(ids: Iterable[int]) -> dict[int, LockedWallet]:
+    """``no_key``: a plain FOR UPDATE would also block every insert that refers to the wallet."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    wallets = Wallet.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    rows = wallets.values_list("pk", "uuid", "currency", "balance")
+    return {row[0]: LockedWallet(*row) for row in rows}

@@ -1,9 +1,13 @@
 """PostgreSQL: one round trip for a whole batch. The order of rows is the order of their ids."""
 
 import uuid
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from wallets.domain.statements.arrays import RowArrays
+from django.db import connection
+
+from wallets.domain.statements.arrays import RowArrays, array
 from wallets.domain.statements.prepared import Prepared
 from wallets.domain.statements.rows import (
     BalanceRow,
@@ -13,8 +17,18 @@ from wallets.domain.statements.rows import (
     DepositedRow,
     DepositRow,
     EntryRow,
+    LockedResults,
+    LockedWallet,
+    LockedWork,
     StateRow,
 )
+from wallets.domain.withdrawals.rows import COLUMNS as _NAMES
+from wallets.domain.withdrawals.rows import Row
+from wallets.models import Status
+from wallets.models.clock import database_now
+
+_WIDTH = len(_NAMES)
+COLUMNS = ", ".join(_NAMES)
 
 # Writes all or nothing. ``NOT EXISTS`` sees what had committed when the statement began; a deposit
 # with the same key that commits later is met by the unique index.
@@ -127,7 +141,7 @@ def deposit(row: DepositRow) -> DepositedRow | None:
     and ``Forgotten``. Whenever it does not answer with a row, nothing has changed.
     """
     statement = _DEPOSIT_BY_UUID if isinstance(row.wallet, uuid.UUID) else _DEPOSIT_BY_ID
-    made = statement.fetchone(
+    made = statement.fetchall(
         row.wallet,
         row.amount,
         row.currency,
@@ -135,7 +149,7 @@ def deposit(row: DepositRow) -> DepositedRow | None:
         row.request_fingerprint,
         row.tenant_id,
     )
-    return None if made is None else DepositedRow(*made)
+    return DepositedRow(*made[0]) if made else None
 
 
 def write(batch: Batch, now: datetime) -> tuple[int, int]:
@@ -143,5 +157,85 @@ def write(batch: Batch, now: datetime) -> tuple[int, int]:
     values = [
         column for name, arrays in _BATCH.items() for column in arrays.values(getattr(batch, name))
     ]
-    moved, changed = _WRITE_BATCH.fetchone(now, *values) or (0, 0)
+    [(moved, changed)] = _WRITE_BATCH.fetchall(now, *values)
     return int(moved), int(changed)
+
+
+# ``ARRAY(...)`` makes the locks come in their order, all withdrawals before any wallet, and keeps
+# the planner from joining with the whole table of wallets. A locked row is read as it is once it is
+# locked, whatever the statement's snapshot says, and the clock after all of them.
+_LOCK_RESULTS = Prepared(
+    types=("bigint[]", "bigint[]"),
+    sql=f"""
+    WITH withdrawals AS (
+        SELECT {COLUMNS} FROM wallets_transaction WHERE id = ANY($1)
+        ORDER BY id FOR NO KEY UPDATE
+    ), wallets AS (
+        SELECT id, uuid, currency, balance FROM wallets_wallet
+        WHERE id = ANY(ARRAY(
+            SELECT wallet_id FROM withdrawals WHERE id = ANY($2) AND status = 'PROCESSING'))
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT withdrawals.*, clock_timestamp(), wallets.*
+    FROM withdrawals LEFT JOIN wallets ON wallets.id = wallet_id
+    ORDER BY withdrawals.id
+    """,  # noqa: S608 - names of columns
+)
+
+# Not prepared: with the limits known the planner never mistakes the queue for the whole table.
+_LOCK_WORK = f"""
+    WITH lapsed AS (
+        SELECT {COLUMNS}, lease_expires_at AS turn FROM wallets_transaction
+        WHERE status = 'PROCESSING' AND lease_expires_at <= %(now)s
+        ORDER BY lease_expires_at, id LIMIT %(most_lapsed)s FOR NO KEY UPDATE SKIP LOCKED
+    ), due AS (
+        SELECT {COLUMNS}, execute_at AS turn FROM wallets_transaction
+        WHERE status = 'SCHEDULED' AND execute_at <= %(now)s
+        ORDER BY execute_at, id
+        LIMIT %(most)s - least((SELECT count(*) FROM lapsed), %(share)s)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), wallets AS (
+        SELECT id, uuid, currency, balance FROM wallets_wallet
+        WHERE id = ANY(ARRAY(SELECT wallet_id FROM due))
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT work.*, wallets.*
+    FROM (SELECT * FROM lapsed UNION ALL SELECT * FROM due) AS work
+    LEFT JOIN wallets ON wallets.id = work.wallet_id
+    ORDER BY work.turn, work.id
+"""  # noqa: S608
+
+
+def lock_results(ids: Collection[int], moving: Collection[int]) -> LockedResults:
+    """Lock these withdrawals, and the wallets of those in ``moving`` that are being processed."""
+    found = _LOCK_RESULTS.fetchall(array(list(ids)), array(list(moving)))
+    return LockedResults(
+        rows=[Row(*values[:_WIDTH]) for values in found],
+        wallets=_wallets(found),
+        now=found[-1][_WIDTH] if found else database_now(),
+    )
+
+
+def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> LockedWork:
+    """Lock lapsed and due withdrawals that nobody else has locked, and the wallets of the due.
+
+    Of ``most`` rows, as many as there are lapsed, but not more than ``share``, are kept from the
+    due ones; up to ``most_lapsed`` lapsed ones are locked, for what the due ones leave.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LOCK_WORK, {"now": now, "most": most, "most_lapsed": most_lapsed, "share": share}
+        )
+        found = cursor.fetchall()
+    rows = [Row(*values[:_WIDTH]) for values in found]
+    return LockedWork(
+        lapsed=[row for row in rows if row.status == Status.PROCESSING],
+        due=[row for row in rows if row.status == Status.SCHEDULED],
+        wallets=_wallets(found),
+    )
+
+
+def _wallets(found: Sequence[tuple[Any, ...]]) -> dict[int, LockedWallet]:
+    """The wallets, which follow a withdrawal and one more column where it has one."""
+    wallets = (LockedWallet(*values[_WIDTH + 1 :]) for values in found if values[_WIDTH + 1])
+    return {wallet.id: wallet for wallet in wallets}

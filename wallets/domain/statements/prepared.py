@@ -40,7 +40,7 @@ class Prepared:
         self._knowing: WeakSet[Any] = WeakSet()
         self._forgotten = False
 
-    def fetchone(self, *values: Any) -> tuple[Any, ...] | None:
+    def fetchall(self, *values: Any) -> list[tuple[Any, ...]]:
         """Raises ``Forgotten``, at most once in a process."""
         numbered = {str(n): value for n, value in enumerate(values, 1)}
         with connection.cursor() as cursor:
@@ -48,8 +48,8 @@ class Prepared:
                 self._execute_prepared(cursor, numbered)
             else:
                 cursor.execute(self._text, numbered)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            return row
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
     def _lasts(self) -> bool:
         pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")

@@ -1,9 +1,39 @@
-"""The rows that the set-based statements take."""
+"""The rows that the set-based statements take and give."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from wallets.domain.withdrawals.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class LockedWallet:
+    """A wallet whose row is locked by the open transaction, as it was when it was locked."""
+
+    id: int
+    uuid: uuid.UUID
+    currency: str
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedResults:
+    """Withdrawals locked in id order, then the wallets whose money may move; ``now``: after it."""
+
+    rows: list[Row]
+    wallets: dict[int, LockedWallet]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LockedWork:
+    """Lapsed and due withdrawals, each in its order, and then the wallets of the due ones."""
+
+    lapsed: list[Row]
+    due: list[Row]
+    wallets: dict[int, LockedWallet]
 
 
 @dataclass(frozen=True, slots=True)

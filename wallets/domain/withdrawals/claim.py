@@ -8,18 +8,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from wallets.domain import gate, ledger
 from wallets.domain.gate import Closed, Permission
 from wallets.domain.ledger import LockedWallet
 from wallets.domain.outcomes import Transfer
 from wallets.domain.policy import PayoutPolicy
+from wallets.domain.statements import for_database
+from wallets.domain.statements.portable import lock_due, lock_lapsed
+from wallets.domain.statements.rows import LockedWork
 from wallets.domain.withdrawals import lifecycle
 from wallets.domain.withdrawals.followup import Step, key_is_kept_for, next_step
 from wallets.domain.withdrawals.lifecycle import Transition
-from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import Status, StatusChange, Transaction, Wallet
+from wallets.domain.withdrawals.rows import Row
+from wallets.models import StatusChange, Wallet
 
 logger = logging.getLogger("wallets.claim")
 
@@ -81,10 +84,10 @@ def claim(
             drained = permission.closed is not Closed.RATE_LIMITED
             return ClaimBatch(permission=permission, drained=drained)
 
-        lapsed, due, drained = _choose(permission, most_lapsed, now, random_source)
+        work, drained = _choose(permission, most_lapsed, now, random_source)
+        lapsed, wallets = work.lapsed, work.wallets
         taken_over, stranded = _take_over(lapsed, worker=worker, now=now, policy=policy)
-        wallets = ledger.lock_wallets(row.wallet_id for row in due) if due else {}
-        affordable, unaffordable = decide(due, wallets)
+        affordable, unaffordable = decide(work.due, wallets)
         until = now + policy.lease
         held = [lifecycle.claimed(r, worker=worker, until=until, now=now) for r in affordable]
         failed = [lifecycle.refused_for_funds(row) for row in unaffordable]
@@ -121,30 +124,33 @@ def claim(
 
 def _choose(
     permission: Permission, most_lapsed: int | None, now: datetime, random_source: random.Random
-) -> tuple[list[Row], list[Row], bool]:
+) -> tuple[LockedWork, bool]:
     """Lock the lapsed and the due rows to take; say whether these were all there are."""
     if permission.probing and not permission.asks_only:
         return _choose_probe(permission, now)
     allowed = permission.allowed
     most = allowed if most_lapsed is None else min(allowed, most_lapsed)
     if permission.asks_only:
-        lapsed = _lock_lapsed(most, now, Q(in_doubt_since__isnull=False))
-        return lapsed, [], len(lapsed) < most
+        lapsed = lock_lapsed(most, now, Q(in_doubt_since__isnull=False))
+        return LockedWork(lapsed, [], {}), len(lapsed) < most
     # More may be locked than is taken: only then is it known what the due rows leave.
-    lapsed = _lock_lapsed(most, now)
-    for_due = allowed - min(len(lapsed), _share(allowed, random_source))
-    due = _lock_due(for_due, now)
-    drained = len(lapsed) < most and len(due) < for_due
-    return lapsed[: allowed - len(due)], due, drained
+    share = _share(allowed, random_source)
+    work: LockedWork = for_database().lock_work(
+        now=now, most=allowed, most_lapsed=most, share=share
+    )
+    for_due = allowed - min(len(work.lapsed), share)
+    drained = len(work.lapsed) < most and len(work.due) < for_due
+    return replace(work, lapsed=work.lapsed[: allowed - len(work.due)]), drained
 
 
-def _choose_probe(permission: Permission, now: datetime) -> tuple[list[Row], list[Row], bool]:
+def _choose_probe(permission: Permission, now: datetime) -> tuple[LockedWork, bool]:
     """One row, of those whose money is held already if there is one: a probe debits nobody new."""
-    lapsed = _lock_lapsed(1, now, Q(in_doubt_since__isnull=True) if permission.must_send else Q())
-    due = [] if lapsed else _lock_due(1, now)
+    lapsed = lock_lapsed(1, now, Q(in_doubt_since__isnull=True) if permission.must_send else Q())
+    due = [] if lapsed else lock_due(1, now)
     if not (lapsed or due):
-        lapsed = _lock_lapsed(1, now)
-    return lapsed, due, not (lapsed or due)
+        lapsed = lock_lapsed(1, now)
+    wallets = ledger.lock_wallets(row.wallet_id for row in due)
+    return LockedWork(lapsed, due, wallets), not (lapsed or due)
 
 
 def decide(due: Iterable[Row], wallets: dict[int, LockedWallet]) -> tuple[list[Row], list[Row]]:
@@ -163,25 +169,6 @@ def decide(due: Iterable[Row], wallets: dict[int, LockedWallet]) -> tuple[list[R
 def _share(allowed: int, random_source: random.Random) -> int:
     """Half for lapsed leases, the odd one by lot: neither side starves the other."""
     return (allowed + random_source.randrange(2)) // 2
-
-
-def _locked(rows: QuerySet[Transaction]) -> QuerySet[Transaction]:
-    # ``of``: were a wallet ever joined here, a deposit in flight would hide the queue's head.
-    return rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
-
-
-def _lock_lapsed(most: int, now: datetime, only: Q | None = None) -> list[Row]:
-    if not most:
-        return []
-    rows = Transaction.objects.filter(
-        only or Q(), status=Status.PROCESSING, lease_expires_at__lte=now
-    )
-    return read(_locked(rows).order_by("lease_expires_at", "id")[:most])
-
-
-def _lock_due(most: int, now: datetime) -> list[Row]:
-    rows = Transaction.objects.filter(status=Status.SCHEDULED, execute_at__lte=now)
-    return read(_locked(rows).order_by("execute_at", "id")[:most]) if most else []
 
 
 def _take_over(

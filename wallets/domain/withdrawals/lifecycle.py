@@ -9,8 +9,9 @@ PROCESSING -> FAILED                 refused
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from wallets.domain import ledger
 from wallets.domain.ledger import LockedWallet, Movement
@@ -30,25 +31,29 @@ class Transition:
     recorded: bool = True
 
 
-def _kept(row: Row, status: Status) -> StateRow:
-    """The state with everything as it was, without a lease."""
+def _state(row: Row, status: Status, **changed: Any) -> StateRow:
+    """The state with everything but ``changed`` as it was, without a lease."""
+    values: dict[str, Any] = {
+        "epoch": row.epoch,
+        "maybe_sent": row.maybe_sent,
+        "first_sent_at": row.first_sent_at,
+        "last_sent_at": row.last_sent_at,
+        "in_doubt_since": row.in_doubt_since,
+    }
     return StateRow(
         id=row.id,
         expected_status=row.status,
         expected_epoch=row.epoch,
         status=status.value,
-        epoch=row.epoch,
-        maybe_sent=row.maybe_sent,
-        first_sent_at=row.first_sent_at,
-        last_sent_at=row.last_sent_at,
-        in_doubt_since=row.in_doubt_since,
+        **(values | changed),
     )
 
 
 def claimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) -> Transition:
     """Take the money out of the wallet and hold it."""
-    state = replace(
-        _kept(row, Status.PROCESSING),
+    state = _state(
+        row,
+        Status.PROCESSING,
         epoch=row.epoch + 1,
         lease_owner=worker,
         lease_expires_at=until,
@@ -60,7 +65,7 @@ def claimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) -> T
 
 def refused_for_funds(row: Row) -> Transition:
     reason = "insufficient_funds"
-    state = replace(_kept(row, Status.FAILED), failure_reason=reason)
+    state = _state(row, Status.FAILED, failure_reason=reason)
     return Transition(state, reason=reason)
 
 
@@ -71,8 +76,9 @@ def reclaimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) ->
     row back has said what it sent.
     """
     vanished = row.lease_owner is not None
-    state = replace(
-        _kept(row, Status.PROCESSING),
+    state = _state(
+        row,
+        Status.PROCESSING,
         epoch=row.epoch + 1,
         lease_owner=worker,
         lease_expires_at=until,
@@ -90,8 +96,9 @@ def stranded(row: Row, *, until: datetime, now: datetime, known: bool) -> Transi
     history says already that it waits.
     """
     vanished = row.lease_owner is not None
-    state = replace(
-        _kept(row, Status.PROCESSING),
+    state = _state(
+        row,
+        Status.PROCESSING,
         epoch=row.epoch + 1,
         lease_expires_at=until,
         maybe_sent=True,
@@ -102,14 +109,14 @@ def stranded(row: Row, *, until: datetime, now: datetime, known: bool) -> Transi
 
 
 def paid(row: Row, *, reference: str | None) -> Transition:
-    state = replace(_kept(row, Status.SUCCEEDED), in_doubt_since=None, bank_reference=reference)
+    state = _state(row, Status.SUCCEEDED, in_doubt_since=None, bank_reference=reference)
     movement = ledger.paid_out(row.id, row.wallet_id, row.amount)
     return Transition(state, reason="paid", movement=movement)
 
 
 def refused(row: Row, *, reason: str) -> Transition:
     """Give the money back. The key is burnt: a terminal row is never sent again."""
-    state = replace(_kept(row, Status.FAILED), in_doubt_since=None, failure_reason=reason)
+    state = _state(row, Status.FAILED, in_doubt_since=None, failure_reason=reason)
     movement = ledger.refunded(row.id, row.wallet_id, row.amount)
     return Transition(state, reason=reason, movement=movement)
 
@@ -118,8 +125,9 @@ def left_in_doubt(
     row: Row, *, reason: str, ask_again_at: datetime, sent: bool, now: datetime
 ) -> Transition:
     """Keep the money held until the bank or a person tells what became of it."""
-    state = replace(
-        _kept(row, Status.PROCESSING),
+    state = _state(
+        row,
+        Status.PROCESSING,
         lease_expires_at=ask_again_at,
         maybe_sent=True,
         last_sent_at=now if sent else row.last_sent_at,
@@ -132,8 +140,9 @@ def left_in_doubt(
 
 def handed_back(row: Row, *, reason: str, try_again_at: datetime) -> Transition:
     """Keep the money held; nothing reached the bank this time, so the row is as clean as it was."""
-    state = replace(
-        _kept(row, Status.PROCESSING),
+    state = _state(
+        row,
+        Status.PROCESSING,
         lease_expires_at=try_again_at,
         first_sent_at=row.first_sent_at if row.maybe_sent else None,
     )

@@ -26,8 +26,8 @@ class Row:
     lease_expires_at: datetime | None = None
 
 
-_COLUMNS = tuple(Row.__slots__)
+COLUMNS = tuple(Row.__slots__)
 
 
 def read(withdrawals: QuerySet[Transaction]) -> list[Row]:
-    return [Row(*values) for values in withdrawals.values_list(*_COLUMNS)]
+    return [Row(*values) for values in withdrawals.values_list(*COLUMNS)]

@@ -9,17 +9,16 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from wallets.domain import ledger
 from wallets.domain.ledger import LockedWallet
 from wallets.domain.outcomes import BankHealth, CallKind, CallRecord, Outcome, Verdict
 from wallets.domain.policy import PayoutPolicy
-from wallets.domain.statements.rows import CallRow
+from wallets.domain.statements import for_database
+from wallets.domain.statements.rows import CallRow, LockedResults
 from wallets.domain.withdrawals import lifecycle
 from wallets.domain.withdrawals.followup import pause_before_asking
 from wallets.domain.withdrawals.lifecycle import Transition
-from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import MAX_BALANCE, BankCall, Status, Transaction
-from wallets.models.clock import database_now
+from wallets.domain.withdrawals.rows import Row
+from wallets.models import MAX_BALANCE, BankCall, Status
 
 logger = logging.getLogger("wallets.settle")
 
@@ -67,7 +66,8 @@ def settle(
     """
     settled = Settled()
     with transaction.atomic():
-        by_id, now = _lock(results)
+        locked = _lock(results)
+        by_id, now = {row.id: row for row in locked.rows}, locked.now
         known = [result for result in results if result.id in by_id]
         for result in results:
             if result.id not in by_id:
@@ -87,20 +87,20 @@ def settle(
                 )
             )
         ]
-        moving = {row.wallet_id for row, end in ends if end.movement is not None}
-        locked = ledger.lock_wallets(moving) if moving else {}
-        transitions = _that_fit(ends, locked, now=now, policy=policy, settled=settled)
+        transitions = _that_fit(ends, locked.wallets, now=now, policy=policy, settled=settled)
         calls = _calls(known, now)
         if again:
             calls = _not_yet_recorded(calls)
-        lifecycle.apply(transitions, locked=locked, worker=str(worker), now=now, calls=calls)
+        lifecycle.apply(
+            transitions, locked=locked.wallets, worker=str(worker), now=now, calls=calls
+        )
     return settled
 
 
-def _lock(results: Sequence[Result]) -> tuple[dict[int, Row], datetime]:
-    rows = Transaction.objects.filter(pk__in={result.id for result in results})
-    by_id = {row.id: row for row in read(rows.select_for_update(no_key=True).order_by("pk"))}
-    return by_id, database_now()
+def _lock(results: Sequence[Result]) -> LockedResults:
+    moving = {r.id for r in results if r.outcome.verdict in (Verdict.PAID, Verdict.REFUSED)}
+    locked: LockedResults = for_database().lock_results({r.id for r in results}, moving)
+    return locked
 
 
 def _end(
