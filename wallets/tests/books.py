@@ -169,6 +169,7 @@ def returned(withdrawal: Transaction) -> Transaction:
         updated_at=at,
     )
     _move(row, Account.BANK, Account.WALLET, at)
+    _record(row, "", Status.SUCCEEDED, "returned: account closed", at, worker="operator:sara")
     return row
 
 

@@ -256,7 +256,8 @@ KEYS = SqlRule(
 
 HISTORY = SqlRule(
     name="history_fits_status",
-    sentence="Every withdrawal's history is a chain of legal steps that ends in its status.",
+    sentence="Every history is a chain of legal steps that ends in its transaction's status: of "
+    "every withdrawal, and of every return, which is made at once.",
     counted="transactions",
     facts=(
         "transaction_id",
@@ -270,15 +271,18 @@ HISTORY = SqlRule(
         SELECT t.id AS transaction_id, t.type, t.status, h.last_step,
                COALESCE(h.steps, 0) AS steps,
                h.first_wrong AS first_wrong_status_change_id,
-               CASE WHEN h.steps IS NULL THEN t.type = 'WITHDRAWAL'
-                    ELSE h.first_wrong IS NOT NULL OR h.last_step <> t.status END AS broken
+               CASE WHEN h.steps IS NULL THEN t.type <> 'DEPOSIT'
+                    ELSE h.first_wrong IS NOT NULL OR h.last_step <> t.status
+                         OR (t.type = 'RETURN') <> h.at_once END AS broken
         FROM wallets_transaction t
         LEFT JOIN (
             SELECT transaction_id, count(*) AS steps,
                    max(CASE WHEN is_last THEN to_status END) AS last_step,
+                   count(*) FILTER (
+                       WHERE from_status = '' AND to_status = 'SUCCEEDED') > 0 AS at_once,
                    min(CASE WHEN from_status <> previous
                               OR from_status || ' -> ' || to_status NOT IN (
-                                  ' -> SCHEDULED',
+                                  ' -> SCHEDULED', ' -> SUCCEEDED',
                                   'SCHEDULED -> PROCESSING', 'SCHEDULED -> FAILED',
                                   'PROCESSING -> PROCESSING',
                                   'PROCESSING -> SUCCEEDED', 'PROCESSING -> FAILED')
