@@ -8,7 +8,7 @@ from proof.harness.processes import PATIENCE_SECONDS, Process, ProofError
 from proof.harness.world import World
 
 _EXECUTORS = 3
-_POINTS = (
+CRASH_POINTS = (
     *("before_claim_commit", "claim_committed", "before_send", "after_send", "answer_in_memory"),
     *("before_settle_commit", "settle_committed", "in_renewal", "in_reclaim", "in_inquiry"),
 )
@@ -34,7 +34,7 @@ def crash_everywhere(stage: Stage) -> Counts:
         here.bank.misbehave("reset_after_pay", match={"amount": 105}, probability=0.5)
         orders = [
             f"{point}:{chance.randint(1, _MOST_PASSES if point.endswith('_send') else 2)}"
-            for point in _POINTS * stage.size(1, 6)
+            for point in CRASH_POINTS * stage.size(1, 6)
         ]
         chance.shuffle(orders)
         crashes = _die_in_turns(here, orders)

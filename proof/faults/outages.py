@@ -76,7 +76,8 @@ def _import_statement(here: World) -> None:
 
 
 def _breaker(here: World) -> str:
-    return str(here.database.rows("SELECT breaker FROM wallets_bankgate")[0][0])
+    gates = here.database.rows("SELECT breaker FROM wallets_bankgate")
+    return str(gates[0][0]) if gates else "CLOSED"
 
 
 def _debited(here: World) -> int:
