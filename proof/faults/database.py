@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 import psycopg2
 
@@ -80,17 +82,20 @@ def _take_all_connections(stage: Stage, server: PostgresServer) -> None:
         _plant(here, stage.size(40, 500))
         executor = here.executor(concurrency=2)
         until("it is at work", lambda: "SUCCEEDED" in here.status_counts())
-        taken = []
-        here.database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND application_name = 'wallet'"
-        )
-        try:
-            while True:
-                taken.append(psycopg2.connect(here.database.url))
-        except psycopg2.OperationalError:
-            pass
-        until("it is refused", lambda: "too many clients" in executor.errors(), seconds=20)
+        taken: list[Any] = []
+
+        def refused() -> bool:
+            # Whoever is first takes the connection that this frees.
+            here.database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND application_name = 'wallet'"
+            )
+            with suppress(psycopg2.OperationalError):
+                while True:
+                    taken.append(psycopg2.connect(here.database.url))
+            return "too many clients" in executor.errors()
+
+        until("it is refused a connection", refused)
         for connection in taken:
             connection.close()
         here.until_done()

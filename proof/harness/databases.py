@@ -94,15 +94,22 @@ class PostgresServer:
     vendor = "postgresql"
 
     def __init__(self, url: str, scratch: Path) -> None:
-        self._url = url
+        self.url = url
         self._scratch = scratch
         self._template = ""
 
     def url_of(self, name: str) -> str:
-        return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
+
+    def version(self) -> str:
+        connection = psycopg2.connect(self.url)
+        try:
+            return str(connection.get_parameter_status("server_version"))
+        finally:
+            connection.close()
 
     def admin(self, sql: str) -> None:
-        connection = psycopg2.connect(self._url)
+        connection = psycopg2.connect(self.url)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
