@@ -28,6 +28,8 @@ SECRET_KEY = SECRET_KEY or "development-only-key-that-protects-nothing-and-is-re
 DATABASES = {"default": database(BASE_DIR, debug=DEBUG)}
 
 INSTALLED_APPS = [
+    # Before the admin, whose templates it extends.
+    "wallets",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -38,7 +40,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "wallets",
 ]
 
 # The API has its own errors, and no use for sessions, cookies or forms: the Site* classes are
@@ -197,9 +198,12 @@ RESOLVE_REQUIRES_TWO = env.flag("RESOLVE_REQUIRES_TWO", not DEBUG)
 
 # --- API -----------------------------------------------------------------------------------------
 
+# Whether every request needs a key. Without one a request is nobody's and reaches every wallet.
+API_AUTH_REQUIRED = env.flag("API_AUTH_REQUIRED", not DEBUG)
+
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["wallets.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["wallets.api.authentication.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["wallets.api.parsers.StrictJSONParser"],
     # Answers are rendered by wallets.api.envelope; this one only names the media type.
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

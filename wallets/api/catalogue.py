@@ -376,6 +376,26 @@ _ENTRIES = (
         ),
     ),
     Entry(
+        "api_key_invalid",
+        401,
+        Text("The API key is not valid.", "کلید API معتبر نیست."),
+        Text(
+            "Check that the whole key was sent; ask the operator whether it was revoked, has "
+            "expired or was rotated.",
+            "بررسی کنید که کلید کامل فرستاده شده باشد؛ از متصدی سامانه بپرسید که آیا کلید باطل، "
+            "منقضی یا تعویض شده است.",
+        ),
+    ),
+    Entry(
+        "scope_missing",
+        403,
+        Text("The API key does not allow this.", "این کلید API چنین اجازه‌ای ندارد."),
+        Text(
+            "Ask the operator for a key with the scope named in the answer.",
+            "از متصدی سامانه کلیدی با دامنهٔ دسترسی نام‌برده در پاسخ بخواهید.",
+        ),
+    ),
+    Entry(
         "permission_denied",
         403,
         Text("This is not allowed with these credentials.", "با این اعتبارنامه مجاز نیست."),

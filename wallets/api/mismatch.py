@@ -1,13 +1,12 @@
 """Tell a client what differs when it used an Idempotency-Key for two different requests."""
 
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from wallets.api.serializers import DepositRequest, WithdrawalRequest
 from wallets.domain.errors import IdempotencyKeyReused
-from wallets.domain.wallets import find_wallet
+from wallets.domain.wallets import WalletRef, find_wallet
 from wallets.models import Transaction, Type
 
 
@@ -26,7 +25,7 @@ def from_earlier_opening() -> list[str]:
 
 
 def from_earlier_transaction(
-    wallet: int | uuid.UUID, type: Type, asked: DepositRequest | WithdrawalRequest
+    wallet: WalletRef, type: Type, asked: DepositRequest | WithdrawalRequest
 ) -> list[str]:
     if asked.client is None:
         return []

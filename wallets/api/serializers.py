@@ -22,6 +22,7 @@ from wallets.api.refusals import InvalidFields, Problem
 from wallets.api.times import moment, moment_in_query, written
 from wallets.domain.errors import WalletNotFound
 from wallets.domain.receipts import ClientRequest, TransactionState, WalletState
+from wallets.domain.wallets import WalletRef
 from wallets.models import MAX_BALANCE, Status, Type
 
 DEFAULT_LIMIT = 50
@@ -58,12 +59,12 @@ class PageRequest:
     limit: int
 
 
-def wallet_ref(text: str) -> int | uuid.UUID:
+def wallet_ref(text: str, tenant_id: int | None) -> WalletRef:
     """The id or uuid in a path. Raises ``WalletNotFound`` for what can be neither."""
     if _ID.fullmatch(text) and (number := int(text)) <= MAX_BALANCE:
-        return number
+        return WalletRef(number, tenant_id)
     if _UUID.fullmatch(text):
-        return uuid.UUID(text)
+        return WalletRef(uuid.UUID(text), tenant_id)
     raise WalletNotFound
 
 

@@ -1,6 +1,6 @@
 """What all views of the API share."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -9,9 +9,13 @@ from rest_framework.views import APIView
 from wallets.api.envelope import Envelope
 from wallets.api.refusals import Refusal
 from wallets.api.texts import METHODS
+from wallets.models import Scope
 
 
 class ApiView(APIView):
+    # The scope a key needs for each method.
+    scopes: ClassVar[dict[str, Scope]] = {}
+
     @property
     def default_response_headers(self) -> dict[str, str]:
         # DRF would send Allow and Vary with every answer.
@@ -32,3 +36,10 @@ class ApiView(APIView):
     ) -> Envelope:
         allowed = self.allowed_methods
         return Envelope(200, METHODS.en, METHODS, {"allow": allowed}, {"Allow": ", ".join(allowed)})
+
+
+class PublicView(ApiView):
+    """For anybody: a key is neither needed nor looked at."""
+
+    authentication_classes = ()
+    permission_classes = ()

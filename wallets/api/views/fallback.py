@@ -4,10 +4,10 @@ from django.urls import Resolver404, resolve
 from rest_framework.request import Request
 
 from wallets.api.refusals import Refusal
-from wallets.api.views.base import ApiView
+from wallets.api.views.base import PublicView
 
 
-class NothingHereView(ApiView):
+class NothingHereView(PublicView):
     """Answers for every path under the API's roots that nothing else answers for.
 
     A path without its closing slash is not redirected: a redirected POST loses its body.

@@ -5,10 +5,10 @@ from wallets.api.answers import ok
 from wallets.api.envelope import Envelope
 from wallets.api.openapi.operations import health as documented
 from wallets.api.texts import HEALTHY
-from wallets.api.views.base import ApiView
+from wallets.api.views.base import PublicView
 
 
-class HealthView(ApiView):
+class HealthView(PublicView):
     # Load balancers probe over plain HTTP.
     needs_https = False
 
