@@ -25,7 +25,7 @@ from wallets.models import (
 )
 
 AT = datetime(2026, 3, 21, 6, 30, tzinfo=UTC)  # 1405/01/01 10:00 in Tehran
-WORKER = uuid.UUID(int=7)
+WORKER = uuid.UUID("6f1c0a52-9d3e-4b7a-8c11-2e5f7a90d4b3")
 SECOND = timedelta(seconds=1)
 DUE_AFTER = timedelta(minutes=1)
 
@@ -186,16 +186,17 @@ def settled_by_a_person(
         verdict=Resolution.Verdict.PAID if paid else Resolution.Verdict.NOT_PAID,
         reference=reference,
         reason="seen on the statement",
-        by="operator",
+        by="sara",
         created_at=now,
     )
     if paid:
         _end(row, now, status=Status.SUCCEEDED, bank_reference=reference, in_doubt_since=None)
         _move(row, Account.IN_TRANSIT, Account.BANK, now)
     else:
-        _end(row, now, status=Status.FAILED, failure_reason="not_paid", in_doubt_since=None)
+        _end(row, now, status=Status.FAILED, failure_reason="not_paid_per_operator", in_doubt_since=None)
         _move(row, Account.IN_TRANSIT, Account.WALLET, now)
-    _record(row, Status.PROCESSING, row.status, "resolved", now, worker="operator")
+    reason = f"resolved_{'paid' if paid else 'not_paid'}: seen on the statement"
+    _record(row, Status.PROCESSING, row.status, reason, now, worker="operator:sara")
     return row
 
 

@@ -12,12 +12,14 @@ from django.db.models import Model, UniqueConstraint
 from django.test import TestCase
 
 from wallets.models import (
+    ApiKey,
     BankCall,
     BankGate,
     LedgerEntry,
     PayoutPause,
     Resolution,
     StatusChange,
+    Tenant,
     Transaction,
     Wallet,
 )
@@ -274,6 +276,7 @@ class ConstraintTest(TestCase):
     def setUp(self) -> None:
         self.wallet = books.open_wallet()
         self.transaction = books.scheduled(self.wallet, 1)
+        self.tenant = Tenant.objects.create(name="shop", created_at=AT)
 
     def opened(self, **changes: Any) -> Wallet:
         return Wallet(**({"currency": "IRR", "created_at": AT, "updated_at": AT} | changes))
@@ -307,6 +310,11 @@ class ConstraintTest(TestCase):
             "created_at": AT,
         }
         return LedgerEntry(**(values | changes))
+
+    def api_key(self) -> ApiKey:
+        return ApiKey(
+            tenant=self.tenant, name="till", prefix="ab12", digest="0" * 64, created_at=AT
+        )
 
     def gate(self, **changes: Any) -> BankGate:
         halted = {"halted_at": AT, "halted_by": "me", "halted_reason": "test"}
@@ -398,6 +406,8 @@ class ConstraintTest(TestCase):
                 self.deposited(**keyed),
                 self.scheduled(**keyed),
             ],
+            "wallet_request_key_unique_for_tenant": [self.opened(tenant=self.tenant, **keyed)],
+            "api_key_name_unique_while_valid": [self.api_key()],
             "entry_once_per_source": [
                 self.entry(),
                 self.entry(debit_account="IN_TRANSIT"),
@@ -424,6 +434,7 @@ class ConstraintTest(TestCase):
             self.failed,
             self.entry,
             self.gate,
+            self.api_key,
         )
         for make in makers:
             insert(make())
@@ -448,9 +459,13 @@ class ConstraintTest(TestCase):
             for row in rows:
                 with self.subTest(name, row=row):
                     insert(row)
-                    for column in ("uuid", "idempotency_key"):
+                    for column in ("uuid", "idempotency_key", "prefix"):
                         if getattr(row, column, None):
-                            setattr(row, column, uuid.uuid4())
+                            setattr(
+                                row,
+                                column,
+                                str(uuid.uuid4())[:16] if column == "prefix" else uuid.uuid4(),
+                            )
                     # SQLite names the columns, PostgreSQL the constraint.
                     with (
                         self.assertRaisesRegex(IntegrityError, f"{name}|{constraint.fields[-1]}"),

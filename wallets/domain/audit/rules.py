@@ -247,7 +247,7 @@ KEYS = SqlRule(
         GROUP BY wallet_id, type, request_key
         UNION ALL
         SELECT 'wallet_request_key', request_key, min(id), max(id), count(*), count(*) > 1
-        FROM wallets_wallet WHERE request_key IS NOT NULL GROUP BY request_key
+        FROM wallets_wallet WHERE request_key IS NOT NULL GROUP BY tenant_id, request_key
         UNION ALL
         SELECT 'wallet_uuid', CAST(uuid AS text), min(id), max(id), count(*), count(*) > 1
         FROM wallets_wallet GROUP BY uuid
