@@ -1,0 +1,12 @@
+"""The admin: ledgers to look at, in English and Persian."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from wallets.admin import bank, history, ledger, transaction, wallet
+
+__all__ = ["bank", "history", "ledger", "transaction", "wallet"]
+
+admin.site.site_header = _("Wallet Service")
+admin.site.site_title = _("Wallet Service")
+admin.site.index_title = _("Ledgers and payouts")
