@@ -105,11 +105,11 @@ class ReturnTest(TestCase):
         [scheduled] = make_due(self.wallet, 1)
         with self.assertRaises(NotReturnable), transaction.atomic():
             record_returns(
-                [Return(other, "R-1"), Return(scheduled, "R-2")], reason="x", worker="statement"
+                [Return(other, "R-1", "x"), Return(scheduled, "R-2", "x")], worker="statement"
             )
         self.assertEqual(Transaction.objects.filter(type=Type.RETURN).count(), 0)
         made = record_returns(
-            [Return(other, "R-1"), Return(self.pk, "R-2")], reason="x", worker="statement"
+            [Return(other, "R-1", "x"), Return(self.pk, "R-2", "x")], worker="statement"
         )
         amounts = [Transaction.objects.get(pk=pk).amount for pk in made]
         self.assertEqual((amounts, balance(self.wallet)), ([20, 30], 100))

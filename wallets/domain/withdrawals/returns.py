@@ -30,6 +30,8 @@ class Return:
     withdrawal_id: int
     # The bank's reference of the return, not of the payment.
     reference: str
+    # As the history will say it.
+    reason: str
 
 
 def record_return(*, withdrawal_id: int, reference: str, reason: str, by: str) -> int:
@@ -37,15 +39,13 @@ def record_return(*, withdrawal_id: int, reference: str, reason: str, by: str) -
 
     Raises ``NotReturnable`` and ``BadInput``.
     """
-    [made] = record_returns(
-        [Return(withdrawal_id, checked_reference(reference))],
-        reason=checked_reason(reason),
-        worker=f"operator:{checked_name(by)}"[:150],
-    )
+    reason = f"returned: {checked_reason(reason)}"
+    back = Return(withdrawal_id, checked_reference(reference), reason)
+    [made] = record_returns([back], worker=f"operator:{checked_name(by)}"[:150])
     return made
 
 
-def record_returns(returns: Sequence[Return], *, reason: str, worker: str) -> list[int]:
+def record_returns(returns: Sequence[Return], *, worker: str) -> list[int]:
     """Credit the withdrawals back, all or none; return the new transactions' ids, in their order.
 
     Raises ``NotReturnable``. ``returns`` names each withdrawal once.
@@ -82,11 +82,11 @@ def record_returns(returns: Sequence[Return], *, reason: str, worker: str) -> li
             StatusChange(
                 transaction=credit,
                 to_status=Status.SUCCEEDED,
-                reason=f"returned: {reason}",
+                reason=each.reason,
                 worker=worker,
                 created_at=now,
             )
-            for credit in made
+            for each, credit in zip(returns, made, strict=True)
         )
         # From the bank into the wallet, as a deposit's money.
         movements = [ledger.deposited(row.pk, row.wallet_id, row.amount) for row in made]
