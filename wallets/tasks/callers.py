@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue, SimpleQueue
 from typing import TypeVar
 
 from wallets.domain.outcomes import Outcome
@@ -27,7 +27,8 @@ class Callers:
         self._make_gateway = make_gateway
         self._send_seconds = send_seconds
         self._todo: SimpleQueue[InHand | None] = SimpleQueue()
-        self._done: SimpleQueue[Finished | Crashed] = SimpleQueue()
+        # Not a SimpleQueue: a signal at the end of its timeout makes its ``get`` wait for ever.
+        self._done: Queue[Finished | Crashed] = Queue()
         self._held = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, name=f"bank-{n}", daemon=True) for n in range(count)
@@ -118,7 +119,7 @@ class Callers:
         return time.monotonic() + self._send_seconds <= item.key_kept_until
 
 
-def _take(queue: "SimpleQueue[T]") -> T | None:
+def _take(queue: "Queue[T] | SimpleQueue[T]") -> T | None:
     try:
         return queue.get_nowait()
     except Empty:
