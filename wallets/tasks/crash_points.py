@@ -43,7 +43,8 @@ def _exit() -> None:
 
 _ACTIONS: dict[str, Callable[[], None]] = {
     "exit": _exit,
-    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    # To this very thread, which another may otherwise let go on for a moment.
+    "stop": lambda: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP),
     "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
 }
 
