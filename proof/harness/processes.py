@@ -71,6 +71,9 @@ class Process:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
+            # Its last words are then where each of its threads is.
+            self._process.send_signal(signal.SIGABRT)
+            time.sleep(0.5)
             raise ProofError(f"still running after {seconds:g} s:\n{self._last_words()}") from None
         with _alive_lock:
             _alive.discard(self)
@@ -93,7 +96,7 @@ class Process:
         return stat.rpartition(")")[2].split()[0] == "T"
 
     def _last_words(self) -> str:
-        return "\n".join((self.output() + self.errors()).splitlines()[-20:])
+        return "\n".join((self.output() + self.errors()).splitlines()[-60:])
 
 
 def until(
@@ -112,7 +115,7 @@ def own_environment() -> dict[str, str]:
     sample = (ROOT / ".env.sample").read_text().splitlines()
     ours = {line.partition("=")[0] for line in sample if "=" in line and not line.startswith("#")}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
-    return kept | {"PYTHON_DOTENV_DISABLED": "1", "DEBUG": "True"}
+    return kept | {"PYTHON_DOTENV_DISABLED": "1", "PYTHONFAULTHANDLER": "1", "DEBUG": "True"}
 
 
 @atexit.register

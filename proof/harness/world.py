@@ -1,6 +1,7 @@
 """A small world to break things in: one database, one bank, and executors between them."""
 
 import itertools
+import os
 import shutil
 import signal
 import tempfile
@@ -278,7 +279,10 @@ def world(server: Server, *, latency_ms: int = 0, **settings: str) -> Iterator[W
         yield made
     finally:
         made.close()
-        shutil.rmtree(directory, ignore_errors=True)
+        if os.environ.get("PROOF_KEEP"):
+            print(f"kept {directory}", flush=True)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _now() -> datetime:
