@@ -54,14 +54,16 @@ def moment(value: datetime) -> SafeString:
     local = value.astimezone(ZoneInfo(settings.ADMIN_TIME_ZONE))
     if in_persian():
         jalali = jdatetime.datetime.fromgregorian(datetime=local)
-        text = jalali.strftime("%Y/%m/%d %H:%M:%S").translate(_PERSIAN_DIGITS)
+        day = jalali.strftime("%Y/%m/%d").translate(_PERSIAN_DIGITS)
+        time = jalali.strftime("%H:%M:%S").translate(_PERSIAN_DIGITS)
     else:
-        text = f"{local:%Y-%m-%d %H:%M:%S}"
+        day, time = f"{local:%Y-%m-%d}", f"{local:%H:%M:%S}"
     return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
+        '<time datetime="{}" title="{} UTC"><span>{}</span> <span>{}</span></time>',
         value.isoformat(),
         f"{value:%Y-%m-%d %H:%M:%S.%f}",
-        text,
+        day,
+        time,
     )
 
 
@@ -92,11 +94,11 @@ def link(name: str, pk: object, text: object) -> SafeString:
 
 
 def wallet_link(pk: int) -> SafeString:
-    return link("wallet", pk, _("wallet %(id)s") % {"id": pk})
+    return link("wallet", pk, pk)
 
 
 def transaction_link(pk: int) -> SafeString:
-    return link("transaction", pk, _("transaction %(id)s") % {"id": pk})
+    return link("transaction", pk, pk)
 
 
 def filled(text: str, **values: str) -> SafeString:
