@@ -88,8 +88,9 @@ class Executor:
         self._on_progress = on_progress
         self._random = random_source
         self._lease_seconds = policy.lease.total_seconds()
-        # Twice the threads: each has its next withdrawal at hand, and few are held up if we die.
-        self._capacity = 2 * plan.concurrency
+        # One withdrawal in each thread, its next at hand, and as many more on their way when a
+        # claim begins: the threads never wait for one, and few are held up if we die.
+        self._capacity = 3 * plan.concurrency
         # Half of the threads at most wait for answers about old withdrawals, however slow.
         self._most_lapsed = max(1, plan.concurrency // 2)
 
@@ -314,7 +315,8 @@ class Executor:
     # --- Claims ----------------------------------------------------------------------------------
 
     def _free(self) -> int:
-        return min(self._capacity - len(self._in_hand), self._budget)
+        unfinished = len(self._in_hand) - len(self._ready.results)
+        return min(self._capacity - unfinished, self._budget)
 
     def _wants_more(self) -> bool:
         if self._stopping or self._free() < 1 or (self._drained and not self._plan.loop):

@@ -225,7 +225,7 @@ class PausedExecutorTest(TransactionTestCase):
         self.assertLessEqual(self.sent, 2)
         self.assertEqual(self.count(Status.SUCCEEDED), self.sent)
         held = Transaction.objects.filter(pk__in=ids, status=Status.PROCESSING)
-        self.assertEqual(held.count(), 4 - self.sent)
+        self.assertEqual(held.count(), 6 - self.sent)
         for row in held:
             self.assertEqual((row.maybe_sent, row.lease_owner), (False, None))
 
