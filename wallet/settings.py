@@ -141,6 +141,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer(
 
 WALLET_DEFAULT_CURRENCY = env.text("WALLET_DEFAULT_CURRENCY", "IRR")  # ISO 4217
 
+# Limits in minor units; 0 means none. A day is a day in UTC, of the time a withdrawal is due.
+WALLET_MAX_BALANCE = env.integer("WALLET_MAX_BALANCE", 0, minimum=0, maximum=2**63 - 1)
+WITHDRAWAL_MAX_AMOUNT = env.integer("WITHDRAWAL_MAX_AMOUNT", 0, minimum=0, maximum=2**63 - 1)
+WITHDRAWAL_MAX_PER_DAY = env.integer("WITHDRAWAL_MAX_PER_DAY", 0, minimum=0, maximum=2**63 - 1)
+
 # --- Bank ----------------------------------------------------------------------------------------
 
 BANK_BASE_URL = env.text("BANK_BASE_URL", "http://127.0.0.1:8010").rstrip("/")
@@ -201,8 +206,16 @@ RESOLVE_REQUIRES_TWO = env.flag("RESOLVE_REQUIRES_TWO", not DEBUG)
 # Whether every request needs a key. Without one a request is nobody's and reaches every wallet.
 API_AUTH_REQUIRED = env.flag("API_AUTH_REQUIRED", not DEBUG)
 
+# Requests a minute of one key, over all server processes; 0 means no limit.
+API_RATE_LIMIT_PER_MINUTE = env.integer(
+    "API_RATE_LIMIT_PER_MINUTE", 0, minimum=0, maximum=100_000_000
+)
+# Whether requests pass uncounted when they cannot be counted; else they get 503.
+API_RATE_LIMIT_FAILS_OPEN = env.flag("API_RATE_LIMIT_FAILS_OPEN", False)
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["wallets.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": ["wallets.api.throttling.KeyThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["wallets.api.authentication.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["wallets.api.parsers.StrictJSONParser"],
     # Answers are rendered by wallets.api.envelope; this one only names the media type.

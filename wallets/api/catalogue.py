@@ -339,6 +339,47 @@ _ENTRIES = (
         field="amount",
     ),
     Entry(
+        "balance_limit_exceeded",
+        409,
+        Text(
+            "The deposit would exceed what this wallet may hold.",
+            "این واریز از سقف موجودی این کیف پول فراتر می‌رود.",
+        ),
+        Text(
+            "Deposit less, or ask the operator; data.limit is the most it may hold.",
+            "مبلغ کمتری واریز کنید یا با متصدی سامانه تماس بگیرید؛ "
+            "data.limit بیشترین موجودی مجاز است.",
+        ),
+        field="amount",
+    ),
+    Entry(
+        "withdrawal_limit_exceeded",
+        409,
+        Text(
+            "The withdrawal is larger than one may be.",
+            "مبلغ این برداشت از سقف هر برداشت بیشتر است.",
+        ),
+        Text(
+            "Withdraw less at a time; data.limit is the most for one withdrawal.",
+            "در هر بار مبلغ کمتری برداشت کنید؛ data.limit سقف هر برداشت است.",
+        ),
+        field="amount",
+    ),
+    Entry(
+        "daily_limit_exceeded",
+        409,
+        Text(
+            "The withdrawals of that day would exceed the limit for a day.",
+            "جمع برداشت‌های آن روز از سقف روزانه فراتر می‌رود.",
+        ),
+        Text(
+            "Withdraw less or on another day (UTC); data.planned is what that day has already.",
+            "مبلغ کمتری یا در روز دیگری (به وقت UTC) برداشت کنید؛ "
+            "data.planned جمع برداشت‌های آن روز است.",
+        ),
+        field="amount",
+    ),
+    Entry(
         "request_in_progress",
         409,
         Text(

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from wallets.domain import ledger
 from wallets.domain.errors import BalanceOverflow, CurrencyMismatch
+from wallets.domain.limits import NO_LIMITS, Limits, check_deposit
 from wallets.domain.receipts import ClientRequest, Receipt, TransactionState, WalletState
 from wallets.domain.requests import earlier_transaction
 from wallets.domain.statements.rows import DepositedRow, DepositRow
@@ -21,17 +22,21 @@ def deposit(
     amount: int,
     currency: str | None,
     request: ClientRequest | None,
+    limits: Limits = NO_LIMITS,
 ) -> Receipt:
     """Add ``amount`` minor units to the wallet.
 
     The common deposit is one round trip where the database can do it in one statement. Whatever is
     in its way, a replay or a refusal, is found out about under the wallet's lock.
 
-    Raises ``WalletNotFound``, ``IdempotencyKeyReused``, ``CurrencyMismatch``, ``BalanceOverflow``.
+    Raises ``WalletNotFound``, ``IdempotencyKeyReused``, ``CurrencyMismatch``, ``BalanceOverflow``,
+    ``BalanceLimitExceeded``.
     """
     return _at_once(
-        wallet=wallet, amount=amount, currency=currency, request=request
-    ) or deposit_step_by_step(wallet=wallet, amount=amount, currency=currency, request=request)
+        wallet=wallet, amount=amount, currency=currency, request=request, limits=limits
+    ) or deposit_step_by_step(
+        wallet=wallet, amount=amount, currency=currency, request=request, limits=limits
+    )
 
 
 def _at_once(
@@ -40,6 +45,7 @@ def _at_once(
     amount: int,
     currency: str | None,
     request: ClientRequest | None,
+    limits: Limits,
 ) -> Receipt | None:
     named = wallet if isinstance(wallet, WalletRef) else WalletRef(wallet)
     row = DepositRow(
@@ -47,6 +53,7 @@ def _at_once(
         tenant_id=named.tenant_id,
         amount=amount,
         currency=currency,
+        highest_balance=limits.highest_balance,
         request_key=request.key if request else None,
         request_fingerprint=request.fingerprint if request else None,
     )
@@ -88,6 +95,7 @@ def deposit_step_by_step(
     amount: int,
     currency: str | None,
     request: ClientRequest | None,
+    limits: Limits = NO_LIMITS,
 ) -> Receipt:
     """The same on any database, and whatever is in the way of the deposit."""
     with transaction.atomic():
@@ -100,6 +108,7 @@ def deposit_step_by_step(
             raise CurrencyMismatch(wallet_currency=found.currency)
         if amount > MAX_BALANCE - found.balance:
             raise BalanceOverflow(balance=found.balance)
+        check_deposit(wallet=found, amount=amount, limits=limits)
 
         now = database_now()
         row = Transaction.objects.create(

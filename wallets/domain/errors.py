@@ -31,6 +31,24 @@ class BalanceOverflow(DomainError):
     code = "balance_overflow"
 
 
+class BalanceLimitExceeded(DomainError):
+    """The deposit would take the balance past the wallet's limit."""
+
+    code = "balance_limit_exceeded"
+
+
+class WithdrawalLimitExceeded(DomainError):
+    """The withdrawal is larger than one may be."""
+
+    code = "withdrawal_limit_exceeded"
+
+
+class DailyLimitExceeded(DomainError):
+    """The wallet's withdrawals of that day would be more than they may be together."""
+
+    code = "daily_limit_exceeded"
+
+
 class ExecuteAtNotInFuture(DomainError):
     """A withdrawal is scheduled for a time that has not come yet."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from wallets.domain.errors import CurrencyMismatch, ExecuteAtNotInFuture
+from wallets.domain.limits import NO_LIMITS, Limits, check_withdrawal
 from wallets.domain.receipts import (
     ClientRequest,
     Receipt,
@@ -27,14 +28,16 @@ def schedule_withdrawal(
     currency: str | None,
     execute_at: datetime,
     request: ClientRequest | None,
+    limits: Limits = NO_LIMITS,
 ) -> Receipt:
     """Schedule ``amount`` minor units to be paid out at ``execute_at`` (aware).
 
     Raises ``WalletNotFound``, ``IdempotencyKeyReused``, ``CurrencyMismatch``,
-    ``ExecuteAtNotInFuture``.
+    ``ExecuteAtNotInFuture``, ``WithdrawalLimitExceeded``, ``DailyLimitExceeded``.
     """
     with transaction.atomic():
-        found = find_wallet(wallet)
+        # Under a limit a day, what is planned already must not change until this is planned too.
+        found = find_wallet(wallet, lock=limits.withdrawals_a_day is not None)
         earlier = earlier_transaction(wallet=found, type=Type.WITHDRAWAL, request=request)
         if earlier is not None:
             return _replay(found, earlier)
@@ -43,6 +46,7 @@ def schedule_withdrawal(
         now = database_now()
         if execute_at <= now:
             raise ExecuteAtNotInFuture(database_time=now)
+        check_withdrawal(wallet=found, amount=amount, execute_at=execute_at, limits=limits)
         row = _withdrawal(found, amount, execute_at, request, now)
         try:
             with transaction.atomic():

@@ -6,205 +6,613 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='BankGate',
+            name="BankGate",
             fields=[
-                ('name', models.CharField(max_length=32, primary_key=True, serialize=False, verbose_name='name')),
-                ('tokens', models.FloatField(default=0, verbose_name='tokens')),
-                ('refilled_at', models.DateTimeField(blank=True, null=True, verbose_name='refilled at')),
-                ('paused_until', models.DateTimeField(blank=True, null=True, verbose_name='paused until')),
-                ('breaker', models.CharField(choices=[('CLOSED', 'Closed'), ('OPEN', 'Open'), ('HALF_OPEN', 'Half open')], default='CLOSED', max_length=16, verbose_name='breaker')),
-                ('consecutive_failures', models.IntegerField(default=0, verbose_name='consecutive failures')),
-                ('retry_at', models.DateTimeField(blank=True, null=True, verbose_name='retry at')),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=32, primary_key=True, serialize=False, verbose_name="name"
+                    ),
+                ),
+                ("tokens", models.FloatField(default=0, verbose_name="tokens")),
+                (
+                    "refilled_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="refilled at"),
+                ),
+                (
+                    "paused_until",
+                    models.DateTimeField(blank=True, null=True, verbose_name="paused until"),
+                ),
+                (
+                    "breaker",
+                    models.CharField(
+                        choices=[
+                            ("CLOSED", "Closed"),
+                            ("OPEN", "Open"),
+                            ("HALF_OPEN", "Half open"),
+                        ],
+                        default="CLOSED",
+                        max_length=16,
+                        verbose_name="breaker",
+                    ),
+                ),
+                (
+                    "consecutive_failures",
+                    models.IntegerField(default=0, verbose_name="consecutive failures"),
+                ),
+                ("retry_at", models.DateTimeField(blank=True, null=True, verbose_name="retry at")),
             ],
             options={
-                'verbose_name': 'bank gate',
-                'verbose_name_plural': 'bank gates',
+                "verbose_name": "bank gate",
+                "verbose_name_plural": "bank gates",
             },
         ),
         migrations.CreateModel(
-            name='Wallet',
+            name="Wallet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name='UUID')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('balance', models.BigIntegerField(default=0, verbose_name='balance')),
-                ('request_key', models.CharField(blank=True, editable=False, max_length=128, null=True, verbose_name='request key')),
-                ('request_fingerprint', models.CharField(blank=True, editable=False, max_length=64, null=True, verbose_name='request fingerprint')),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('updated_at', models.DateTimeField(verbose_name='updated at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "uuid",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, unique=True, verbose_name="UUID"
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("balance", models.BigIntegerField(default=0, verbose_name="balance")),
+                (
+                    "request_key",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        max_length=128,
+                        null=True,
+                        verbose_name="request key",
+                    ),
+                ),
+                (
+                    "request_fingerprint",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        max_length=64,
+                        null=True,
+                        verbose_name="request fingerprint",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("updated_at", models.DateTimeField(verbose_name="updated at")),
             ],
             options={
-                'verbose_name': 'wallet',
-                'verbose_name_plural': 'wallets',
-                'constraints': [models.CheckConstraint(condition=models.Q(('balance__gte', 0)), name='wallet_balance_not_negative'), models.CheckConstraint(condition=models.Q(('currency__regex', '^[A-Z]{3}$')), name='wallet_currency_is_iso_4217'), models.UniqueConstraint(condition=models.Q(('request_key__isnull', False)), fields=('request_key',), name='wallet_request_key_unique'), models.CheckConstraint(condition=models.Q(models.Q(('request_fingerprint__isnull', True), ('request_key__isnull', True)), models.Q(('request_fingerprint__isnull', False), ('request_key__isnull', False)), _connector='OR'), name='wallet_request_key_has_fingerprint')],
+                "verbose_name": "wallet",
+                "verbose_name_plural": "wallets",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("balance__gte", 0)), name="wallet_balance_not_negative"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("currency__regex", "^[A-Z]{3}$")),
+                        name="wallet_currency_is_iso_4217",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("request_key__isnull", False)),
+                        fields=("request_key",),
+                        name="wallet_request_key_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("request_fingerprint__isnull", True), ("request_key__isnull", True)
+                            ),
+                            models.Q(
+                                ("request_fingerprint__isnull", False),
+                                ("request_key__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="wallet_request_key_has_fingerprint",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Transaction',
+            name="Transaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('type', models.CharField(choices=[('DEPOSIT', 'Deposit'), ('WITHDRAWAL', 'Withdrawal')], max_length=16, verbose_name='type')),
-                ('status', models.CharField(choices=[('SCHEDULED', 'Scheduled'), ('PROCESSING', 'Processing'), ('SUCCEEDED', 'Succeeded'), ('FAILED', 'Failed')], max_length=16, verbose_name='status')),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('execute_at', models.DateTimeField(blank=True, null=True, verbose_name='execute at')),
-                ('idempotency_key', models.UUIDField(blank=True, null=True, unique=True, verbose_name='idempotency key')),
-                ('request_key', models.CharField(blank=True, max_length=128, null=True, verbose_name='request key')),
-                ('request_fingerprint', models.CharField(blank=True, max_length=64, null=True, verbose_name='request fingerprint')),
-                ('request_snapshot', models.JSONField(blank=True, null=True, verbose_name='request snapshot')),
-                ('bank_reference', models.CharField(blank=True, max_length=255, null=True, verbose_name='bank reference')),
-                ('failure_reason', models.CharField(blank=True, max_length=200, null=True, verbose_name='failure reason')),
-                ('epoch', models.IntegerField(default=0, verbose_name='epoch')),
-                ('lease_owner', models.UUIDField(blank=True, null=True, verbose_name='lease owner')),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True, verbose_name='lease expires at')),
-                ('maybe_sent', models.BooleanField(default=False, verbose_name='maybe sent')),
-                ('first_sent_at', models.DateTimeField(blank=True, null=True, verbose_name='first sent at')),
-                ('last_sent_at', models.DateTimeField(blank=True, null=True, verbose_name='last sent at')),
-                ('in_doubt_since', models.DateTimeField(blank=True, null=True, verbose_name='in doubt since')),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('updated_at', models.DateTimeField(verbose_name='updated at')),
-                ('wallet', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='transactions', to='wallets.wallet', verbose_name='wallet')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[("DEPOSIT", "Deposit"), ("WITHDRAWAL", "Withdrawal")],
+                        max_length=16,
+                        verbose_name="type",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("SCHEDULED", "Scheduled"),
+                            ("PROCESSING", "Processing"),
+                            ("SUCCEEDED", "Succeeded"),
+                            ("FAILED", "Failed"),
+                        ],
+                        max_length=16,
+                        verbose_name="status",
+                    ),
+                ),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                (
+                    "execute_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="execute at"),
+                ),
+                (
+                    "idempotency_key",
+                    models.UUIDField(
+                        blank=True, null=True, unique=True, verbose_name="idempotency key"
+                    ),
+                ),
+                (
+                    "request_key",
+                    models.CharField(
+                        blank=True, max_length=128, null=True, verbose_name="request key"
+                    ),
+                ),
+                (
+                    "request_fingerprint",
+                    models.CharField(
+                        blank=True, max_length=64, null=True, verbose_name="request fingerprint"
+                    ),
+                ),
+                (
+                    "request_snapshot",
+                    models.JSONField(blank=True, null=True, verbose_name="request snapshot"),
+                ),
+                (
+                    "bank_reference",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, verbose_name="bank reference"
+                    ),
+                ),
+                (
+                    "failure_reason",
+                    models.CharField(
+                        blank=True, max_length=200, null=True, verbose_name="failure reason"
+                    ),
+                ),
+                ("epoch", models.IntegerField(default=0, verbose_name="epoch")),
+                (
+                    "lease_owner",
+                    models.UUIDField(blank=True, null=True, verbose_name="lease owner"),
+                ),
+                (
+                    "lease_expires_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="lease expires at"),
+                ),
+                ("maybe_sent", models.BooleanField(default=False, verbose_name="maybe sent")),
+                (
+                    "first_sent_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="first sent at"),
+                ),
+                (
+                    "last_sent_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last sent at"),
+                ),
+                (
+                    "in_doubt_since",
+                    models.DateTimeField(blank=True, null=True, verbose_name="in doubt since"),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("updated_at", models.DateTimeField(verbose_name="updated at")),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="transactions",
+                        to="wallets.wallet",
+                        verbose_name="wallet",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'transaction',
-                'verbose_name_plural': 'transactions',
+                "verbose_name": "transaction",
+                "verbose_name_plural": "transactions",
             },
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('debit_account', models.CharField(choices=[('BANK', 'Bank'), ('WALLET', 'Wallet'), ('IN_TRANSIT', 'In transit')], max_length=16, verbose_name='from')),
-                ('credit_account', models.CharField(choices=[('BANK', 'Bank'), ('WALLET', 'Wallet'), ('IN_TRANSIT', 'In transit')], max_length=16, verbose_name='to')),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('balance_after', models.BigIntegerField(verbose_name='balance after')),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('transaction', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='wallets.transaction', verbose_name='transaction')),
-                ('wallet', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='wallets.wallet', verbose_name='wallet')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "debit_account",
+                    models.CharField(
+                        choices=[
+                            ("BANK", "Bank"),
+                            ("WALLET", "Wallet"),
+                            ("IN_TRANSIT", "In transit"),
+                        ],
+                        max_length=16,
+                        verbose_name="from",
+                    ),
+                ),
+                (
+                    "credit_account",
+                    models.CharField(
+                        choices=[
+                            ("BANK", "Bank"),
+                            ("WALLET", "Wallet"),
+                            ("IN_TRANSIT", "In transit"),
+                        ],
+                        max_length=16,
+                        verbose_name="to",
+                    ),
+                ),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                ("balance_after", models.BigIntegerField(verbose_name="balance after")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                (
+                    "transaction",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="wallets.transaction",
+                        verbose_name="transaction",
+                    ),
+                ),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="wallets.wallet",
+                        verbose_name="wallet",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ledger entry',
-                'verbose_name_plural': 'ledger entries',
+                "verbose_name": "ledger entry",
+                "verbose_name_plural": "ledger entries",
             },
         ),
         migrations.CreateModel(
-            name='StatusChange',
+            name="StatusChange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('from_status', models.CharField(blank=True, choices=[('SCHEDULED', 'Scheduled'), ('PROCESSING', 'Processing'), ('SUCCEEDED', 'Succeeded'), ('FAILED', 'Failed')], default='', max_length=16, verbose_name='from status')),
-                ('to_status', models.CharField(choices=[('SCHEDULED', 'Scheduled'), ('PROCESSING', 'Processing'), ('SUCCEEDED', 'Succeeded'), ('FAILED', 'Failed')], max_length=16, verbose_name='to status')),
-                ('reason', models.CharField(blank=True, default='', max_length=200, verbose_name='reason')),
-                ('worker', models.CharField(blank=True, default='', max_length=150, verbose_name='worker')),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('transaction', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='status_changes', to='wallets.transaction', verbose_name='transaction')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "from_status",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("SCHEDULED", "Scheduled"),
+                            ("PROCESSING", "Processing"),
+                            ("SUCCEEDED", "Succeeded"),
+                            ("FAILED", "Failed"),
+                        ],
+                        default="",
+                        max_length=16,
+                        verbose_name="from status",
+                    ),
+                ),
+                (
+                    "to_status",
+                    models.CharField(
+                        choices=[
+                            ("SCHEDULED", "Scheduled"),
+                            ("PROCESSING", "Processing"),
+                            ("SUCCEEDED", "Succeeded"),
+                            ("FAILED", "Failed"),
+                        ],
+                        max_length=16,
+                        verbose_name="to status",
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="reason"),
+                ),
+                (
+                    "worker",
+                    models.CharField(blank=True, default="", max_length=150, verbose_name="worker"),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                (
+                    "transaction",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="status_changes",
+                        to="wallets.transaction",
+                        verbose_name="transaction",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'status change',
-                'verbose_name_plural': 'status changes',
-                'indexes': [models.Index(fields=['transaction', 'id'], name='status_change_story')],
+                "verbose_name": "status change",
+                "verbose_name_plural": "status changes",
+                "indexes": [models.Index(fields=["transaction", "id"], name="status_change_story")],
             },
         ),
         migrations.CreateModel(
-            name='BankCall',
+            name="BankCall",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('epoch', models.IntegerField(verbose_name='epoch')),
-                ('kind', models.CharField(choices=[('transfer', 'Transfer'), ('inquiry', 'Inquiry')], max_length=16, verbose_name='kind')),
-                ('started_at', models.DateTimeField(verbose_name='started at')),
-                ('duration_ms', models.IntegerField(verbose_name='duration (ms)')),
-                ('http_status', models.IntegerField(blank=True, null=True, verbose_name='HTTP status')),
-                ('verdict', models.CharField(max_length=64, verbose_name='verdict')),
-                ('reference', models.CharField(blank=True, max_length=255, null=True, verbose_name='bank reference')),
-                ('answer_digest', models.CharField(blank=True, max_length=64, verbose_name='digest of the answer')),
-                ('transaction', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='bank_calls', to='wallets.transaction', verbose_name='withdrawal')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("epoch", models.IntegerField(verbose_name="epoch")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("transfer", "Transfer"), ("inquiry", "Inquiry")],
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("started_at", models.DateTimeField(verbose_name="started at")),
+                ("duration_ms", models.IntegerField(verbose_name="duration (ms)")),
+                (
+                    "http_status",
+                    models.IntegerField(blank=True, null=True, verbose_name="HTTP status"),
+                ),
+                ("verdict", models.CharField(max_length=64, verbose_name="verdict")),
+                (
+                    "reference",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, verbose_name="bank reference"
+                    ),
+                ),
+                (
+                    "answer_digest",
+                    models.CharField(
+                        blank=True, max_length=64, verbose_name="digest of the answer"
+                    ),
+                ),
+                (
+                    "transaction",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="bank_calls",
+                        to="wallets.transaction",
+                        verbose_name="withdrawal",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'bank call',
-                'verbose_name_plural': 'bank calls',
-                'indexes': [models.Index(fields=['transaction', 'id'], name='bank_call_story')],
+                "verbose_name": "bank call",
+                "verbose_name_plural": "bank calls",
+                "indexes": [models.Index(fields=["transaction", "id"], name="bank_call_story")],
             },
         ),
         migrations.AddIndex(
-            model_name='transaction',
-            index=models.Index(condition=models.Q(('status', 'SCHEDULED')), fields=['execute_at', 'id'], name='transaction_due'),
+            model_name="transaction",
+            index=models.Index(
+                condition=models.Q(("status", "SCHEDULED")),
+                fields=["execute_at", "id"],
+                name="transaction_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='transaction',
-            index=models.Index(condition=models.Q(('status', 'PROCESSING')), fields=['lease_expires_at', 'id'], name='transaction_lease'),
+            model_name="transaction",
+            index=models.Index(
+                condition=models.Q(("status", "PROCESSING")),
+                fields=["lease_expires_at", "id"],
+                name="transaction_lease",
+            ),
         ),
         migrations.AddIndex(
-            model_name='transaction',
-            index=models.Index(condition=models.Q(('in_doubt_since__isnull', False)), fields=['in_doubt_since', 'id'], name='transaction_in_doubt'),
+            model_name="transaction",
+            index=models.Index(
+                condition=models.Q(("in_doubt_since__isnull", False)),
+                fields=["in_doubt_since", "id"],
+                name="transaction_in_doubt",
+            ),
         ),
         migrations.AddIndex(
-            model_name='transaction',
-            index=models.Index(fields=['wallet', '-id'], name='transaction_wallet_page'),
+            model_name="transaction",
+            index=models.Index(fields=["wallet", "-id"], name="transaction_wallet_page"),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='transaction_amount_positive'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount__gt", 0)), name="transaction_amount_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.UniqueConstraint(condition=models.Q(('request_key__isnull', False)), fields=('wallet', 'type', 'request_key'), name='transaction_request_key_unique'),
+            model_name="transaction",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("request_key__isnull", False)),
+                fields=("wallet", "type", "request_key"),
+                name="transaction_request_key_unique",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('request_fingerprint__isnull', True), ('request_key__isnull', True)), models.Q(('request_fingerprint__isnull', False), ('request_key__isnull', False)), _connector='OR'), name='transaction_request_key_has_fingerprint'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("request_fingerprint__isnull", True), ("request_key__isnull", True)),
+                    models.Q(
+                        ("request_fingerprint__isnull", False), ("request_key__isnull", False)
+                    ),
+                    _connector="OR",
+                ),
+                name="transaction_request_key_has_fingerprint",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['SCHEDULED', 'PROCESSING', 'SUCCEEDED', 'FAILED'])), name='transaction_status_known'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["SCHEDULED", "PROCESSING", "SUCCEEDED", "FAILED"])
+                ),
+                name="transaction_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(models.Q(('epoch', 0), ('first_sent_at__isnull', True), ('in_doubt_since__isnull', True), ('last_sent_at__isnull', True), ('lease_expires_at__isnull', True), ('lease_owner__isnull', True), ('maybe_sent', False)), ('bank_reference__isnull', True), ('execute_at__isnull', True), ('idempotency_key__isnull', True), ('status', 'SUCCEEDED'), ('type', 'DEPOSIT')), models.Q(('execute_at__isnull', False), ('idempotency_key__isnull', False), ('type', 'WITHDRAWAL')), _connector='OR'), name='transaction_columns_fit_type'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        models.Q(
+                            ("epoch", 0),
+                            ("first_sent_at__isnull", True),
+                            ("in_doubt_since__isnull", True),
+                            ("last_sent_at__isnull", True),
+                            ("lease_expires_at__isnull", True),
+                            ("lease_owner__isnull", True),
+                            ("maybe_sent", False),
+                        ),
+                        ("bank_reference__isnull", True),
+                        ("execute_at__isnull", True),
+                        ("idempotency_key__isnull", True),
+                        ("status", "SUCCEEDED"),
+                        ("type", "DEPOSIT"),
+                    ),
+                    models.Q(
+                        ("execute_at__isnull", False),
+                        ("idempotency_key__isnull", False),
+                        ("type", "WITHDRAWAL"),
+                    ),
+                    _connector="OR",
+                ),
+                name="transaction_columns_fit_type",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('epoch__gte', 1), ('lease_expires_at__isnull', False), ('status', 'PROCESSING')), models.Q(models.Q(('status', 'PROCESSING'), _negated=True), ('in_doubt_since__isnull', True), ('lease_expires_at__isnull', True), ('lease_owner__isnull', True)), _connector='OR'), name='transaction_lease_fits_status'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("epoch__gte", 1),
+                        ("lease_expires_at__isnull", False),
+                        ("status", "PROCESSING"),
+                    ),
+                    models.Q(
+                        models.Q(("status", "PROCESSING"), _negated=True),
+                        ("in_doubt_since__isnull", True),
+                        ("lease_expires_at__isnull", True),
+                        ("lease_owner__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="transaction_lease_fits_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'SCHEDULED'), _negated=True), models.Q(('epoch', 0), ('first_sent_at__isnull', True), ('in_doubt_since__isnull', True), ('last_sent_at__isnull', True), ('lease_expires_at__isnull', True), ('lease_owner__isnull', True), ('maybe_sent', False)), _connector='OR'), name='transaction_scheduled_is_untouched'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "SCHEDULED"), _negated=True),
+                    models.Q(
+                        ("epoch", 0),
+                        ("first_sent_at__isnull", True),
+                        ("in_doubt_since__isnull", True),
+                        ("last_sent_at__isnull", True),
+                        ("lease_expires_at__isnull", True),
+                        ("lease_owner__isnull", True),
+                        ("maybe_sent", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="transaction_scheduled_is_untouched",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('failure_reason__isnull', False), ('status', 'FAILED')), models.Q(models.Q(('status', 'FAILED'), _negated=True), ('failure_reason__isnull', True)), _connector='OR'), name='transaction_reason_iff_failed'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("failure_reason__isnull", False), ("status", "FAILED")),
+                    models.Q(
+                        models.Q(("status", "FAILED"), _negated=True),
+                        ("failure_reason__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="transaction_reason_iff_failed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'SUCCEEDED'), ('type', 'WITHDRAWAL'), _negated=True), ('epoch__gte', 1), _connector='OR'), name='transaction_paid_out_was_claimed'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "SUCCEEDED"), ("type", "WITHDRAWAL"), _negated=True),
+                    ("epoch__gte", 1),
+                    _connector="OR",
+                ),
+                name="transaction_paid_out_was_claimed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(('bank_reference__isnull', True), ('status', 'SUCCEEDED'), _connector='OR'), name='transaction_reference_iff_succeeded'),
+            model_name="transaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("bank_reference__isnull", True), ("status", "SUCCEEDED"), _connector="OR"
+                ),
+                name="transaction_reference_iff_succeeded",
+            ),
         ),
         migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(fields=['wallet', 'id'], name='entry_wallet_order'),
+            model_name="ledgerentry",
+            index=models.Index(fields=["wallet", "id"], name="entry_wallet_order"),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='entry_amount_positive'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount__gt", 0)), name="entry_amount_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(('balance_after__gte', 0)), name='entry_balance_not_negative'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance_after__gte", 0)), name="entry_balance_not_negative"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('credit_account', 'WALLET'), ('debit_account', 'BANK')), models.Q(('credit_account', 'IN_TRANSIT'), ('debit_account', 'WALLET')), models.Q(('credit_account', 'BANK'), ('debit_account', 'IN_TRANSIT')), models.Q(('credit_account', 'WALLET'), ('debit_account', 'IN_TRANSIT')), _connector='OR'), name='entry_leg_known'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("credit_account", "WALLET"), ("debit_account", "BANK")),
+                    models.Q(("credit_account", "IN_TRANSIT"), ("debit_account", "WALLET")),
+                    models.Q(("credit_account", "BANK"), ("debit_account", "IN_TRANSIT")),
+                    models.Q(("credit_account", "WALLET"), ("debit_account", "IN_TRANSIT")),
+                    _connector="OR",
+                ),
+                name="entry_leg_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.UniqueConstraint(fields=('transaction', 'debit_account'), name='entry_once_per_source'),
+            model_name="ledgerentry",
+            constraint=models.UniqueConstraint(
+                fields=("transaction", "debit_account"), name="entry_once_per_source"
+            ),
         ),
     ]

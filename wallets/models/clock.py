@@ -1,6 +1,6 @@
 """One clock for everybody: the database's. Hosts disagree; the database agrees with itself."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from django.db import connection
 
@@ -17,4 +17,4 @@ def database_now() -> datetime:
             now: datetime = cursor.fetchone()[0]
             return now
         cursor.execute(_SQLITE)
-        return datetime.fromisoformat(cursor.fetchone()[0]).replace(tzinfo=timezone.utc)
+        return datetime.fromisoformat(cursor.fetchone()[0]).replace(tzinfo=UTC)

@@ -15,6 +15,9 @@ _FIRST = {
     "currency_mismatch": domain.CurrencyMismatch(wallet_currency="IRR"),
     "execute_at_not_in_future": domain.ExecuteAtNotInFuture(database_time=_MOMENT),
     "balance_overflow": domain.BalanceOverflow(balance=9_223_372_036_854_775_807),
+    "balance_limit_exceeded": domain.BalanceLimitExceeded(limit=1_000_000, balance=900_000),
+    "withdrawal_limit_exceeded": domain.WithdrawalLimitExceeded(limit=500_000),
+    "daily_limit_exceeded": domain.DailyLimitExceeded(limit=2_000_000, planned=1_800_000),
     "request_in_progress": domain.RequestInProgress(),
     "idempotency_key_reused": domain.IdempotencyKeyReused(first_used_at=_MOMENT, fields=["amount"]),
 }

@@ -46,12 +46,14 @@ _AMOUNT = [
 ]
 _TIME = ["time_invalid", "time_without_offset", "time_out_of_range"]
 _DATABASE = ["database_unavailable"]
+_KEYED = ["authentication_required", "api_key_invalid", "scope_missing", "too_many_requests"]
 
 _RETRY_AFTER = {
     "description": "Seconds to wait before trying again.",
     "schema": {"type": "integer", "minimum": 1},
 }
 _HEADERS = {
+    401: {"WWW-Authenticate": {"description": "Bearer.", "schema": {"type": "string"}}},
     405: {"Allow": {"description": "The methods that exist.", "schema": {"type": "string"}}},
     409: {"Retry-After": _RETRY_AFTER},
     429: {"Retry-After": _RETRY_AFTER},
@@ -91,12 +93,16 @@ def _operation(
     parameters: Sequence[Json] = (),
     body: Json | None = None,
 ) -> Callable[[View], View]:
+    public = tag == "about"
+    refusals = [*_EVERYWHERE, *([] if public else _KEYED), *errors, "internal_error"]
     operation: Json = {
         "operationId": name,
         "tags": [tag],
         "summary": summary,
         "parameters": list(parameters),
-        "responses": success | _error_responses([*_EVERYWHERE, *errors, "internal_error"]),
+        "responses": success | _error_responses(refusals),
+        # Nobody ({}) is let in only where the service is run open, for development.
+        "security": [] if public else [{"apiKey": []}, {}],
     }
     if description:
         operation["description"] = description
@@ -215,7 +221,14 @@ deposit = _operation(
             headers=_REPLAYED,
         )
     },
-    errors=[*_BODY, *_AMOUNT, "wallet_not_found", "balance_overflow", *_DATABASE],
+    errors=[
+        *_BODY,
+        *_AMOUNT,
+        "wallet_not_found",
+        "balance_overflow",
+        "balance_limit_exceeded",
+        *_DATABASE,
+    ],
 )
 
 withdrawal = _operation(
@@ -248,6 +261,8 @@ withdrawal = _operation(
         *_AMOUNT,
         *_TIME,
         "execute_at_not_in_future",
+        "withdrawal_limit_exceeded",
+        "daily_limit_exceeded",
         "wallet_not_found",
         *_DATABASE,
     ],

@@ -216,7 +216,10 @@ def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         name = wanted.pop()
         found.add(name)
         wanted |= _names_in(COMPONENTS[name]) - found
-    result["components"] = {"schemas": {name: COMPONENTS[name] for name in sorted(found)}}
+    result["components"] = {
+        "schemas": {name: COMPONENTS[name] for name in sorted(found)},
+        "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
+    }
     return result
 
 

@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from wallets.api.answers import created
 from wallets.api.authentication import tenant_of
 from wallets.api.envelope import Envelope
+from wallets.api.limits import wallet_limits
 from wallets.api.mismatch import from_earlier_transaction, naming_what_differs
 from wallets.api.openapi.operations import deposit as documented
 from wallets.api.serializers import deposit_request, wallet_ref
@@ -23,6 +24,10 @@ class DepositView(ApiView):
         asked = deposit_request(request)
         with naming_what_differs(lambda: from_earlier_transaction(wallet, Type.DEPOSIT, asked)):
             receipt = deposit(
-                wallet=wallet, amount=asked.amount, currency=asked.currency, request=asked.client
+                wallet=wallet,
+                amount=asked.amount,
+                currency=asked.currency,
+                request=asked.client,
+                limits=wallet_limits(),
             )
         return created(receipt, f"{asked.amount} was added to the balance.", DEPOSITED)

@@ -12,12 +12,12 @@ from rest_framework.request import Request
 from wallets.api.fields import one_of
 from wallets.api.openapi.operations import openapi as documented
 from wallets.api.serializers import read_query
-from wallets.api.views.base import ApiView
+from wallets.api.views.base import PublicView
 
 _MEDIA_TYPES = {"json": "application/json", "yaml": "application/yaml"}
 
 
-class SchemaView(ApiView):
+class SchemaView(PublicView):
     """Not in the envelope: what reads it expects OpenAPI."""
 
     @documented
@@ -39,7 +39,7 @@ def _document(format: str) -> bytes:
     return content
 
 
-class DocsView(ApiView, SpectacularSwaggerView):
+class DocsView(PublicView, SpectacularSwaggerView):
     schema = None
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from wallets.api.answers import created
 from wallets.api.authentication import tenant_of
 from wallets.api.envelope import Envelope
+from wallets.api.limits import wallet_limits
 from wallets.api.mismatch import from_earlier_transaction, naming_what_differs
 from wallets.api.openapi.operations import withdrawal as documented
 from wallets.api.serializers import wallet_ref, withdrawal_request
@@ -28,6 +29,7 @@ class WithdrawalsView(ApiView):
                 currency=asked.currency,
                 execute_at=asked.execute_at,
                 request=asked.client,
+                limits=wallet_limits(),
             )
         return created(
             receipt, "The balance is checked when the withdrawal is due, not now.", SCHEDULED

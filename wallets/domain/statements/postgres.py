@@ -41,7 +41,7 @@ _DEPOSIT = """
         WHERE w.{ref} = $1
           AND ($3 IS NULL OR w.currency = $3)
           AND ($6 IS NULL OR w.tenant_id = $6)
-          AND w.balance <= 9223372036854775807 - $2
+          AND w.balance <= $7 - $2
           AND NOT EXISTS (
               SELECT FROM wallets_transaction t
               WHERE t.wallet_id = w.id AND t.type = 'DEPOSIT' AND t.request_key = $4)
@@ -65,12 +65,9 @@ _DEPOSIT = """
            moved.updated_at
     FROM moved, made, posted
 """
-_DEPOSIT_BY_ID = Prepared(
-    types=("bigint", "bigint", "text", "text", "text", "bigint"), sql=_DEPOSIT.format(ref="id")
-)
-_DEPOSIT_BY_UUID = Prepared(
-    types=("uuid", "bigint", "text", "text", "text", "bigint"), sql=_DEPOSIT.format(ref="uuid")
-)
+_DEPOSIT_TYPES = ("bigint", "text", "text", "text", "bigint", "bigint")
+_DEPOSIT_BY_ID = Prepared(types=("bigint", *_DEPOSIT_TYPES), sql=_DEPOSIT.format(ref="id"))
+_DEPOSIT_BY_UUID = Prepared(types=("uuid", *_DEPOSIT_TYPES), sql=_DEPOSIT.format(ref="uuid"))
 
 # Concatenating an empty string keeps the planner from reading the partial index on status, which
 # under stale statistics turned this update into a nested loop over all PROCESSING rows.
@@ -148,6 +145,7 @@ def deposit(row: DepositRow) -> DepositedRow | None:
         row.request_key,
         row.request_fingerprint,
         row.tenant_id,
+        row.highest_balance,
     )
     return DepositedRow(*made[0]) if made else None
 

@@ -109,13 +109,14 @@ class Batch:
 class DepositRow:
     """A deposit as it was asked for: into the wallet with this id or UUID.
 
-    ``tenant_id`` and ``currency``: only into a wallet of this account and currency, unless ``None``.
+    ``tenant_id``, ``currency``: only into a wallet of this account and currency, unless ``None``.
     """
 
     wallet: int | uuid.UUID
     tenant_id: int | None
     amount: int
     currency: str | None
+    highest_balance: int
     request_key: str | None
     request_fingerprint: str | None
 
