@@ -25,7 +25,7 @@ from wallets.models import (
 Row = TypeVar("Row", bound=Model)
 
 # Reasons whose second part a person wrote.
-_IN_OWN_WORDS = ("resolved_paid", "resolved_not_paid")
+_IN_OWN_WORDS = ("resolved_paid", "resolved_not_paid", "returned")
 
 # Of each kind. A withdrawal that stays in doubt for weeks is asked about thousands of times.
 MOST = 200
@@ -134,6 +134,8 @@ def _step_words(step: StatusChange, row: Transaction) -> tuple[str, str]:
     before, after = step.from_status, step.to_status
     kind, _separator, detail = step.reason.partition(": ")
     reason = detail if kind in _IN_OWN_WORDS else in_words(detail or kind)
+    if kind == "returned":
+        return _("Returned by the bank: %(reason)s") % {"reason": reason}, "good"
     if not before:
         text = _("Scheduled, to be executed at %(time)s")
         return filled(text, time=moment(row.execute_at) if row.execute_at else ""), "plain"

@@ -15,6 +15,7 @@ _WORDS: dict[str, Any] = {
     "insufficient_funds": gettext_lazy("the wallet did not cover it"),
     "paid": gettext_lazy("paid"),
     "not_paid": gettext_lazy("not paid"),
+    "operator_not_paid": gettext_lazy("a person found that it was not paid"),
     "refused": gettext_lazy("refused"),
     "refused_while_in_doubt": gettext_lazy("refused, while an earlier try may have been paid"),
     "bank_refused": gettext_lazy("the bank refused"),

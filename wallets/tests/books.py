@@ -193,7 +193,9 @@ def settled_by_a_person(
         _end(row, now, status=Status.SUCCEEDED, bank_reference=reference, in_doubt_since=None)
         _move(row, Account.IN_TRANSIT, Account.BANK, now)
     else:
-        _end(row, now, status=Status.FAILED, failure_reason="not_paid_per_operator", in_doubt_since=None)
+        _end(
+            row, now, status=Status.FAILED, failure_reason="operator_not_paid", in_doubt_since=None
+        )
         _move(row, Account.IN_TRANSIT, Account.WALLET, now)
     reason = f"resolved_{'paid' if paid else 'not_paid'}: seen on the statement"
     _record(row, Status.PROCESSING, row.status, reason, now, worker="operator:sara")

@@ -326,10 +326,32 @@ class SpoiltBooksTest(TestCase):
         )
         self.assert_named(report, "history_fits_status", first_wrong_status_change_id=step.pk)
 
-    def test_names_a_withdrawal_without_a_history(self) -> None:
-        row = self.rows["scheduled"]
-        report = self.spoil("DELETE FROM wallets_statuschange WHERE transaction_id = %s", row.pk)
-        self.assert_named(report, "history_fits_status", transaction_id=row.pk, steps=0)
+    def test_names_a_withdrawal_or_return_without_a_history(self) -> None:
+        for state in ("scheduled", "returned"):
+            with self.subTest(state=state):
+                row = self.rows[state]
+                report = self.spoil(
+                    "DELETE FROM wallets_statuschange WHERE transaction_id = %s", row.pk
+                )
+                self.assert_named(report, "history_fits_status", transaction_id=row.pk, steps=0)
+
+    def test_names_a_history_that_begins_in_the_middle(self) -> None:
+        row = self.rows["succeeded"]
+        with undone():
+            with unguarded():
+                sql(
+                    "DELETE FROM wallets_statuschange WHERE transaction_id = %s AND "
+                    "to_status <> 'SUCCEEDED'",
+                    row.pk,
+                )
+                sql(
+                    "UPDATE wallets_statuschange SET from_status = '' WHERE transaction_id = %s",
+                    row.pk,
+                )
+            report = audit()
+        self.assert_named(
+            report, "history_fits_status", transaction_id=row.pk, first_step="SUCCEEDED"
+        )
 
     def test_names_a_payment_without_proof(self) -> None:
         row = self.rows["succeeded"]

@@ -263,23 +263,26 @@ HISTORY = SqlRule(
         "transaction_id",
         "type",
         "status",
+        "first_step",
         "last_step",
         "steps",
         "first_wrong_status_change_id",
     ),
     rows="""
-        SELECT t.id AS transaction_id, t.type, t.status, h.last_step,
+        SELECT t.id AS transaction_id, t.type, t.status, h.first_step, h.last_step,
                COALESCE(h.steps, 0) AS steps,
                h.first_wrong AS first_wrong_status_change_id,
                CASE WHEN h.steps IS NULL THEN t.type <> 'DEPOSIT'
                     ELSE h.first_wrong IS NOT NULL OR h.last_step <> t.status
-                         OR (t.type = 'RETURN') <> h.at_once END AS broken
+                         OR h.first_step <> CASE t.type WHEN 'WITHDRAWAL' THEN 'SCHEDULED'
+                                                        WHEN 'RETURN' THEN 'SUCCEEDED'
+                                                        ELSE '' END
+                    END AS broken
         FROM wallets_transaction t
         LEFT JOIN (
             SELECT transaction_id, count(*) AS steps,
+                   max(CASE WHEN previous = '' THEN to_status END) AS first_step,
                    max(CASE WHEN is_last THEN to_status END) AS last_step,
-                   count(*) FILTER (
-                       WHERE from_status = '' AND to_status = 'SUCCEEDED') > 0 AS at_once,
                    min(CASE WHEN from_status <> previous
                               OR from_status || ' -> ' || to_status NOT IN (
                                   ' -> SCHEDULED', ' -> SUCCEEDED',
