@@ -225,8 +225,16 @@ class PaymentsTest(StatementCase):
             ],
         )
         self.assertEqual(list(Transaction.objects.order_by("pk").values()), before)
-        alarms = [vars(record)["alarm"] for record in logs.records]
-        self.assertEqual(alarms[:2], ["paid_but_failed", "paid_but_scheduled"])
+        alarms = {vars(r)["alarm"]: vars(r)["transactions"] for r in logs.records}
+        self.assertEqual(
+            alarms,
+            {
+                "amount_mismatch": [other_amount, other_currency],
+                "paid_but_failed": [failed],
+                "paid_but_scheduled": [scheduled],
+                "reference_mismatch": [other_reference],
+            },
+        )
 
     def test_does_not_count_a_line_twice(self) -> None:
         pk = self.withdrawal(Verdict.IN_DOUBT)

@@ -25,6 +25,20 @@ class Kind(StrEnum):
 
 
 AGREED = frozenset({Kind.MATCHED, Kind.SETTLED, Kind.RETURN_MATCHED, Kind.RETURNED})
+# Neither the executor nor --apply will ever settle these: somebody has to look.
+ALARMS = frozenset(
+    {
+        Kind.PAID_BUT_FAILED,
+        Kind.PAID_BUT_SCHEDULED,
+        Kind.ABSENT,
+        Kind.AMOUNT_MISMATCH,
+        Kind.REFERENCE_MISMATCH,
+        Kind.REFERENCE_REUSED,
+        Kind.CONTRADICTORY,
+        Kind.RETURNED_BUT_NOT_PAID,
+        Kind.RETURN_REFUSED,
+    }
+)
 
 SENTENCES = {
     Kind.MATCHED: "paid there and SUCCEEDED here, under one reference",

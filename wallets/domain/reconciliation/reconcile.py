@@ -1,6 +1,5 @@
 """Hold the bank's statement against our withdrawals, and settle by it what was in doubt."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,25 +19,10 @@ from wallets.domain.withdrawals.rows import read
 from wallets.models import Status, Transaction, Type
 from wallets.models.clock import database_now
 
-logger = logging.getLogger("wallets.reconcile")
-
 # Lines looked at, and withdrawals settled in one transaction, at a time.
 _PAGE = 500
 # Ids looked through at a time for withdrawals that the statement does not have.
 _STRIDE = 20_000
-_ALARMS = frozenset(
-    {
-        Kind.PAID_BUT_FAILED,
-        Kind.PAID_BUT_SCHEDULED,
-        Kind.ABSENT,
-        Kind.AMOUNT_MISMATCH,
-        Kind.REFERENCE_MISMATCH,
-        Kind.REFERENCE_REUSED,
-        Kind.CONTRADICTORY,
-        Kind.RETURNED_BUT_NOT_PAID,
-        Kind.RETURN_REFUSED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +58,11 @@ def reconcile(
     settled stays settled whatever happens to the next, and running it again does nothing twice.
     """
     for page in scratch.pages(LineType.PAYMENT, _PAGE):
-        yield from map(_told, _payments(page, author=author, apply=apply))
+        yield from _payments(page, author=author, apply=apply)
     for page in scratch.pages(LineType.RETURN, _PAGE):
-        yield from map(_told, _returns(page, scratch, author=author, apply=apply))
+        yield from _returns(page, scratch, author=author, apply=apply)
     if window is not None:
-        yield from map(_told, _absent(scratch, window))
-
-
-def _told(finding: Finding) -> Finding:
-    if finding.kind in _ALARMS:
-        logger.error(
-            "alarm: %s",
-            finding.kind,
-            extra={
-                "alarm": finding.kind.value,
-                "transaction": finding.withdrawal_id,
-                "idempotency_key": finding.key,
-                "reference": finding.reference,
-                "statement_line": finding.line,
-            },
-        )
-    return finding
+        yield from _absent(scratch, window)
 
 
 def _payments(page: Sequence[Placed], *, author: Author, apply: bool) -> list[Finding]:

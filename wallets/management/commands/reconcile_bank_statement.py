@@ -2,10 +2,11 @@
 
 import csv
 import json
+import logging
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,7 +17,7 @@ from django.db import DatabaseError
 from tqdm import tqdm
 
 from wallets.domain.people import OperatorRefusal, checked_name
-from wallets.domain.reconciliation.findings import AGREED, SENTENCES, Finding, Kind
+from wallets.domain.reconciliation.findings import AGREED, ALARMS, SENTENCES, Finding, Kind
 from wallets.domain.reconciliation.lines import BadLine, BadStatement, Columns, Line
 from wallets.domain.reconciliation.reconcile import Author, Window, reconcile
 from wallets.domain.reconciliation.scratch import Scratch
@@ -27,6 +28,25 @@ _UNUSABLE = 2
 # Bad lines named before the rest are only counted.
 _MOST_BAD_LINES = 20
 _CHUNK = 1_000
+# Withdrawals that an alarm names; the report has the rest.
+_MOST_IN_ALARM = 20
+
+logger = logging.getLogger("wallets.reconcile")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was found of one kind."""
+
+    count: int = 0
+    sums: "Counter[str]" = field(default_factory=Counter)
+    first: list[int] = field(default_factory=list)
+
+    def add(self, finding: Finding) -> None:
+        self.count += 1
+        self.sums[finding.currency] += finding.amount
+        if finding.withdrawal_id is not None and len(self.first) < _MOST_IN_ALARM:
+            self.first.append(finding.withdrawal_id)
 
 
 class _BadLines:
@@ -89,62 +109,75 @@ class Command(BaseCommand):
             _take_down(options["file"], scratch)
             findings = reconcile(scratch, author=author, apply=options["apply"], window=window)
             try:
-                counts, sums = self._tell(findings, scratch.count(), options)
+                tallies = self._tell(findings, scratch.count(), options)
             except DatabaseError as error:
                 raise CommandError(
                     f"The database is in trouble: {str(error).strip()}. What was settled so far "
                     "stays settled; run it again for the rest.",
                     returncode=_UNUSABLE,
                 ) from error
-        self._sum_up(counts, sums, window, options)
-        if not all(kind in AGREED for kind in counts):
+        _raise_alarms(tallies, author.statement)
+        self._sum_up(tallies, window, options)
+        if not _agreed(tallies):
             sys.exit(_DISAGREED)
 
     def _tell(
         self, findings: Iterator[Finding], lines: int, options: dict[str, Any]
-    ) -> tuple["Counter[Kind]", "Counter[tuple[Kind, str]]"]:
-        counts: Counter[Kind] = Counter()
-        sums: Counter[tuple[Kind, str]] = Counter()
+    ) -> dict[Kind, _Tally]:
+        tallies: defaultdict[Kind, _Tally] = defaultdict(_Tally)
         quiet = not sys.stderr.isatty()
         with tqdm(total=lines, unit="line", disable=quiet, leave=False) as bar:
             for finding in findings:
-                counts[finding.kind] += 1
-                sums[finding.kind, finding.currency] += finding.amount
+                tally = tallies[finding.kind]
+                tally.add(finding)
                 if finding.line is not None:
                     bar.update(1)
                 named = finding.kind not in (Kind.MATCHED, Kind.RETURN_MATCHED)
-                if named and counts[finding.kind] <= options["limit"]:
+                if named and tally.count <= options["limit"]:
                     self.stdout.write(_as_json(finding) if options["json"] else _as_text(finding))
-        return counts, sums
+        return tallies
 
     def _sum_up(
-        self,
-        counts: "Counter[Kind]",
-        sums: "Counter[tuple[Kind, str]]",
-        window: Window | None,
-        options: dict[str, Any],
+        self, tallies: dict[Kind, _Tally], window: Window | None, options: dict[str, Any]
     ) -> None:
-        agreed = all(kind in AGREED for kind in counts)
+        agreed = _agreed(tallies)
         if options["json"]:
             summary = {
                 "agreed": agreed,
                 "applied": options["apply"],
                 "absent_checked": window is not None,
-                "counts": dict(counts),
-                "sums": {
-                    kind: {c: total for (k, c), total in sums.items() if k is kind}
-                    for kind in counts
-                },
+                "counts": {kind: tally.count for kind, tally in tallies.items()},
+                "sums": {kind: dict(tally.sums) for kind, tally in tallies.items()},
             }
             self.stdout.write(json.dumps({"summary": summary}))
             return
         for kind in Kind:
-            if kind in counts:
-                money = ", ".join(f"{t:,} {c}" for (k, c), t in sorted(sums.items()) if k is kind)
-                self.stdout.write(f"{kind:<22} {counts[kind]:>9,}  {money}  ({SENTENCES[kind]})")
+            if kind in tallies:
+                tally = tallies[kind]
+                sums = ", ".join(f"{total:,} {c}" for c, total in sorted(tally.sums.items()))
+                self.stdout.write(f"{kind:<22} {tally.count:>9,}  {sums}  ({SENTENCES[kind]})")
         if window is None:
             self.stdout.write("What is missing was not looked for: give --since and --until.")
         self.stdout.write("verdict: all agrees" if agreed else "verdict: NOT ALL AGREES")
+
+
+def _agreed(tallies: dict[Kind, _Tally]) -> bool:
+    return all(kind in AGREED for kind in tallies)
+
+
+def _raise_alarms(tallies: dict[Kind, _Tally], statement: str) -> None:
+    for kind in sorted(ALARMS & tallies.keys()):
+        tally = tallies[kind]
+        logger.error(
+            "alarm: %s",
+            kind,
+            extra={
+                "alarm": kind.value,
+                "count": tally.count,
+                "transactions": tally.first,
+                "statement": statement,
+            },
+        )
 
 
 def _window(options: dict[str, Any]) -> Window | None:
