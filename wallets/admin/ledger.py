@@ -55,4 +55,4 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     page = ((None, (ID, wallet, transaction, movement, amount, balance_after, created_at)),)
 
     def find(self, term: str) -> Q:
-        return of_transactions_called(term)
+        return of_transactions_called(term, wallet_path="wallet_id")

@@ -34,11 +34,11 @@ def transactions_called(term: str) -> Q:
     return Q(pk__in=transaction_ids(term))
 
 
-def of_transactions_called(term: str) -> Q:
+def of_transactions_called(term: str, *, wallet_path: str = "transaction__wallet_id") -> Q:
     """The same for rows that belong to transactions; or with this id of their own."""
     wallet = _wallet_with_uuid(term)
     if wallet is not None:
-        return Q(transaction__wallet_id=wallet)
+        return Q((wallet_path, wallet))
     found = Q(transaction_id__in=transaction_ids(term))
     pk = digits(term)
     return found if pk is None else found | Q(pk=pk)
@@ -59,8 +59,12 @@ def transaction_ids(term: str) -> list[int]:
 
 
 def wallets_called(term: str) -> Q:
-    """Wallets with this id, UUID or request key."""
-    found = Q(request_key=term)
+    """Wallets with this id, UUID or request key.
+
+    The key is asked for twice because its two indexes, for wallets with and without an account,
+    are partial.
+    """
+    found = Q(request_key=term, tenant__isnull=True) | Q(request_key=term, tenant__isnull=False)
     key, pk = as_uuid(term), digits(term)
     if key is not None:
         found |= Q(uuid=key)

@@ -106,6 +106,8 @@ def _summary(row: Transaction) -> tuple[str, str]:
         return filled(text, time=moment(row.in_doubt_since)), "doubt"
     if row.status == Status.PROCESSING:
         return _("Being paid: the money is held, and the bank's answer is awaited."), "doubt"
+    if row.status == Status.CANCELLED:
+        return _("Cancelled before anybody took it up. No money moved."), "plain"
     text = _("Scheduled for %(time)s. The balance is looked at then, not before.")
     return filled(text, time=moment(row.execute_at) if row.execute_at else ""), "plain"
 
@@ -143,6 +145,10 @@ def _step_words(step: StatusChange, row: Transaction) -> tuple[str, str]:
         return _("Succeeded: %(reason)s") % {"reason": reason}, "good"
     if after == Status.FAILED:
         return _("Failed: %(reason)s") % {"reason": reason}, "bad"
+    if after == Status.CANCELLED:
+        return _("Cancelled: it will not be paid"), "plain"
+    if kind == "rescheduled":
+        return _("Moved to another time"), "plain"
     if before == Status.SCHEDULED:
         return _("Claimed: an executor took it up to pay it"), "plain"
     if kind == "in_doubt":

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy
 # Reasons and verdicts; a word that is not here came from the bank and is shown as it came.
 _WORDS: dict[str, Any] = {
     "scheduled": gettext_lazy("scheduled"),
+    "rescheduled": gettext_lazy("moved to another time"),
+    "cancelled": gettext_lazy("cancelled"),
     "claimed": gettext_lazy("claimed by an executor"),
     "lease_lapsed": gettext_lazy("taken over from an executor that went silent"),
     "awaiting_operator": gettext_lazy("waits for a person"),
