@@ -19,6 +19,8 @@ from scripts.postgres import EmbeddedPostgres, PostgresError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_APPLICATION = ("manage.py", "wallet", "wallets")
+
 # What an interrupted stage gets to put away what it started, in seconds.
 _GRACE_SECONDS = 20
 
@@ -48,6 +50,8 @@ class Result:
 def stages(*, fast: bool, pytest_arguments: Sequence[str], scratch: Path) -> Iterator[Stage]:
     yield Stage("ruff check", _python("ruff", "check", "."))
     yield Stage("ruff format", _python("ruff", "format", "--check", "."))
+    yield Stage("isort", _python("isort", "--check", *_APPLICATION))
+    yield Stage("black", _python("black", "--check", *_APPLICATION))
     yield Stage("mypy", _python("mypy"))
     yield Stage("manage.py check", [sys.executable, "manage.py", "check"])
     yield Stage(
