@@ -71,19 +71,8 @@ def _receipt(row: DepositRow, made: DepositedRow) -> Receipt:
             created_at=made.created_at,
             updated_at=made.now,
         ),
-        transaction=TransactionState(
-            id=made.transaction_id,
-            wallet_id=made.wallet_id,
-            type=Type.DEPOSIT.value,
-            status=Status.SUCCEEDED.value,
-            amount=row.amount,
-            execute_at=None,
-            idempotency_key=None,
-            bank_reference=None,
-            failure_reason=None,
-            in_doubt_since=None,
-            created_at=made.now,
-            updated_at=made.now,
+        transaction=TransactionState.deposited(
+            id=made.transaction_id, wallet_id=made.wallet_id, amount=row.amount, at=made.now
         ),
         replayed=False,
     )

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from wallets.models import Transaction, Wallet
+from wallets.models import Status, Transaction, Type, Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,24 @@ class TransactionState:
             in_doubt_since=row.in_doubt_since,
             created_at=row.created_at,
             updated_at=row.updated_at,
+        )
+
+    @classmethod
+    def deposited(cls, *, id: int, wallet_id: int, amount: int, at: datetime) -> "TransactionState":
+        """A deposit that was made ``at`` that time and will never change."""
+        return cls(
+            id=id,
+            wallet_id=wallet_id,
+            type=Type.DEPOSIT.value,
+            status=Status.SUCCEEDED.value,
+            amount=amount,
+            execute_at=None,
+            idempotency_key=None,
+            bank_reference=None,
+            failure_reason=None,
+            in_doubt_since=None,
+            created_at=at,
+            updated_at=at,
         )
 
 

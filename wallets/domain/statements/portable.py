@@ -1,6 +1,7 @@
 """Any database: the same effects, row by row, for SQLite."""
 
-from collections.abc import Collection, Iterable
+import uuid
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -11,13 +12,17 @@ from wallets.domain.statements.rows import (
     Batch,
     DepositedRow,
     DepositRow,
+    EarlierDeposit,
+    KeyRow,
     LockedResults,
     LockedWallet,
     LockedWork,
+    NewDeposit,
+    OpenWallet,
     StateRow,
 )
 from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import BankCall, LedgerEntry, Status, StatusChange, Transaction, Wallet
+from wallets.models import BankCall, LedgerEntry, Status, StatusChange, Transaction, Type, Wallet
 from wallets.models.clock import database_now
 
 
@@ -103,3 +108,54 @@ def lock_wallets(ids: Iterable[int]) -> dict[int, LockedWallet]:
     wallets = Wallet.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
     rows = wallets.values_list("pk", "uuid", "currency", "balance")
     return {row[0]: LockedWallet(*row) for row in rows}
+
+
+def lock_open_wallets(
+    *, ids: Sequence[int], uuids: Sequence[uuid.UUID]
+) -> tuple[list[OpenWallet], datetime]:
+    """Lock the wallets in id order; return them and the time after it."""
+    wallets = Wallet.objects.filter(Q(pk__in=ids) | Q(uuid__in=uuids)).order_by("pk")
+    rows = wallets.select_for_update(no_key=True).values_list(
+        "pk", "uuid", "currency", "balance", "created_at", "tenant_id"
+    )
+    return [OpenWallet(*row) for row in rows], database_now()
+
+
+def earlier_deposits(keys: Sequence[KeyRow]) -> list[EarlierDeposit]:
+    candidates = LedgerEntry.objects.filter(
+        transaction__wallet_id__in={key.wallet_id for key in keys},
+        transaction__type=Type.DEPOSIT,
+        transaction__request_key__in={key.request_key for key in keys},
+    ).select_related("transaction")
+    wanted = set(keys)
+    found = []
+    for entry in candidates:
+        row = entry.transaction
+        key = KeyRow(row.wallet_id, row.request_key or "")
+        if key in wanted:
+            found.append(
+                EarlierDeposit(
+                    key,
+                    transaction_id=row.pk,
+                    amount=row.amount,
+                    fingerprint=row.request_fingerprint or "",
+                    created_at=row.created_at,
+                    balance_after=entry.balance_after,
+                )
+            )
+    return found
+
+
+def insert_deposits(rows: Sequence[NewDeposit], now: datetime) -> list[int]:
+    """Insert the deposits and return their ids, both in the order of the rows."""
+    made = Transaction.objects.bulk_create(
+        Transaction(
+            **asdict(row),
+            type=Type.DEPOSIT,
+            status=Status.SUCCEEDED,
+            created_at=now,
+            updated_at=now,
+        )
+        for row in rows
+    )
+    return [row.pk for row in made]

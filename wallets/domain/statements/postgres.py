@@ -16,10 +16,14 @@ from wallets.domain.statements.rows import (
     ChangeRow,
     DepositedRow,
     DepositRow,
+    EarlierDeposit,
     EntryRow,
+    KeyRow,
     LockedResults,
     LockedWallet,
     LockedWork,
+    NewDeposit,
+    OpenWallet,
     StateRow,
 )
 from wallets.domain.withdrawals.rows import COLUMNS as _NAMES
@@ -237,3 +241,62 @@ def _wallets(found: Sequence[tuple[Any, ...]]) -> dict[int, LockedWallet]:
     """The wallets, which follow a withdrawal and one more column where it has one."""
     wallets = (LockedWallet(*values[_WIDTH + 1 :]) for values in found if values[_WIDTH + 1])
     return {wallet.id: wallet for wallet in wallets}
+
+
+_LOCK_OPEN_WALLETS = Prepared(
+    types=("bigint[]", "uuid[]"),
+    sql="""
+    WITH locked AS (
+        SELECT id, uuid, currency, balance, created_at, tenant_id FROM wallets_wallet
+        WHERE id = ANY($1) OR uuid = ANY($2)
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT locked.*, clock_timestamp() FROM locked
+    """,
+)
+_KEYS, _NEW_DEPOSITS = RowArrays(KeyRow), RowArrays(NewDeposit)
+_EARLIER_DEPOSITS = Prepared(
+    types=_KEYS.types,
+    sql=f"""
+    SELECT x.wallet_id, x.request_key, t.id, t.amount, t.request_fingerprint, t.created_at,
+           e.balance_after
+    FROM {_KEYS.table(1)}
+    JOIN wallets_transaction t ON t.wallet_id = x.wallet_id AND t.type = 'DEPOSIT'
+        AND t.request_key = x.request_key
+    JOIN wallets_ledgerentry e ON e.transaction_id = t.id
+    """,  # noqa: S608 - names of columns
+)
+_INSERT_DEPOSITS = Prepared(
+    types=("timestamptz", *_NEW_DEPOSITS.types),
+    sql=f"""
+    INSERT INTO wallets_transaction
+        (wallet_id, type, status, amount, request_key, request_fingerprint, epoch, maybe_sent,
+         created_at, updated_at)
+    SELECT wallet_id, 'DEPOSIT', 'SUCCEEDED', amount, request_key, request_fingerprint, 0, false,
+           $1, $1
+    FROM {_NEW_DEPOSITS.table(2)} ORDER BY nth
+    RETURNING id
+    """,  # noqa: S608
+)
+
+
+def lock_open_wallets(
+    *, ids: Sequence[int], uuids: Sequence[uuid.UUID]
+) -> tuple[list[OpenWallet], datetime]:
+    """Lock the wallets in id order; return them and the time after it."""
+    found = _LOCK_OPEN_WALLETS.fetchall(array(ids), array(uuids))
+    wallets = [OpenWallet(*values[:-1]) for values in found]
+    return wallets, found[-1][-1] if found else database_now()
+
+
+def earlier_deposits(keys: Sequence[KeyRow]) -> list[EarlierDeposit]:
+    return [
+        EarlierDeposit(KeyRow(*values[:2]), *values[2:])
+        for values in _EARLIER_DEPOSITS.fetchall(*_KEYS.values(keys))
+    ]
+
+
+def insert_deposits(rows: Sequence[NewDeposit], now: datetime) -> list[int]:
+    """Insert the deposits and return their ids, both in the order of the rows."""
+    found = _INSERT_DEPOSITS.fetchall(now, *_NEW_DEPOSITS.values(rows))
+    return sorted(values[0] for values in found)

@@ -132,3 +132,41 @@ class DepositedRow:
     balance: int
     created_at: datetime
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWallet:
+    """A locked wallet, with what an answer about it says."""
+
+    id: int
+    uuid: uuid.UUID
+    currency: str
+    balance: int
+    created_at: datetime
+    tenant_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """What the client called a deposit into the wallet."""
+
+    wallet_id: int
+    request_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierDeposit:
+    key: KeyRow
+    transaction_id: int
+    amount: int
+    fingerprint: str
+    created_at: datetime
+    balance_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeposit:
+    wallet_id: int
+    amount: int
+    request_key: str | None
+    request_fingerprint: str | None
