@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from wallets.admin.api_keys import account
 from wallets.admin.filters import PeriodFilter, WalletCurrencyFilter
 from wallets.admin.ledger import ENTRY_COLUMNS
 from wallets.admin.lookup import wallets_called
@@ -25,11 +26,12 @@ request_key = column(Wallet, "request_key", code)
 
 @admin.register(Wallet)
 class WalletAdmin(ReadOnlyAdmin):
-    list_display = (ID, uuid, "currency", balance, created_at, updated_at)
+    list_display = (ID, uuid, account, "currency", balance, created_at, updated_at)
+    list_select_related = ("tenant",)
     list_filter = (WalletCurrencyFilter, PeriodFilter)
     search_fields = ("id",)
     search_help_text = _("Finds exactly this id, UUID or request key.")
-    page = ((None, (ID, uuid, "currency", balance, request_key, created_at, updated_at)),)
+    page = ((None, (ID, uuid, account, "currency", balance, request_key, created_at, updated_at)),)
 
     def find(self, term: str) -> Q:
         return wallets_called(term)
