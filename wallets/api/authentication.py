@@ -65,6 +65,12 @@ def tenant_of(request: Request, *, reading: bool = False) -> int | None:
     return int(caller.tenant_id)
 
 
+def caller_name(request: Request) -> str:
+    """Who asks, as the history of a withdrawal says it."""
+    caller: Any = request.auth
+    return "api" if caller is None else f"api_key:{caller.key_id}"
+
+
 def _reads_as_admin(caller: Caller, scope: Scope) -> bool:
     return scope == Scope.WALLETS_READ and Scope.ADMIN_READ in caller.scopes
 

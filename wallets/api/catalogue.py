@@ -286,8 +286,8 @@ _ENTRIES = (
         400,
         Text("The value is not one of the choices.", "این مقدار از گزینه‌های مجاز نیست."),
         Text(
-            "Use one of the documented values, in capital letters.",
-            "یکی از مقدارهای مستندشده را با حروف بزرگ بفرستید.",
+            "Use one of the documented values, written as they are.",
+            "یکی از مقدارهای مستندشده را به همان شکل بفرستید.",
         ),
         of_field=True,
     ),
@@ -380,6 +380,30 @@ _ENTRIES = (
         field="amount",
     ),
     Entry(
+        "withdrawal_not_cancellable",
+        409,
+        Text(
+            "The withdrawal cannot be cancelled any more.",
+            "این برداشت دیگر قابل لغو نیست.",
+        ),
+        Text(
+            "Only a SCHEDULED withdrawal can be cancelled; data.status is what it is now.",
+            "فقط برداشتی که SCHEDULED است لغوشدنی است؛ وضعیت کنونی در data.status آمده است.",
+        ),
+    ),
+    Entry(
+        "withdrawal_not_reschedulable",
+        409,
+        Text(
+            "The withdrawal cannot be moved to another time any more.",
+            "زمان این برداشت دیگر قابل تغییر نیست.",
+        ),
+        Text(
+            "Only a SCHEDULED withdrawal can be moved; data.status is what it is now.",
+            "فقط زمانِ برداشتی که SCHEDULED است تغییرپذیر است؛ وضعیت کنونی در data.status آمده است.",
+        ),
+    ),
+    Entry(
         "request_in_progress",
         409,
         Text(
@@ -470,6 +494,15 @@ _ENTRIES = (
         Text(
             "Use the id or the uuid from the answer that created the wallet.",
             "شناسه یا uuid پاسخِ ساخت کیف پول را به کار ببرید.",
+        ),
+    ),
+    Entry(
+        "withdrawal_not_found",
+        404,
+        Text("The wallet has no such withdrawal.", "این کیف پول چنین برداشتی ندارد."),
+        Text(
+            "Use the id from the answer that scheduled it, with the wallet it was scheduled for.",
+            "شناسهٔ پاسخِ زمان‌بندی را همراه با کیف پول همان برداشت به کار ببرید.",
         ),
     ),
     Entry(

@@ -86,3 +86,8 @@ def one_of(choices: list[str]) -> Callable[[str], str]:
         return text
 
     return choice
+
+
+def flag(text: str) -> bool:
+    """Raises ``Unfit``."""
+    return one_of(["true", "false"])(text) == "true"

@@ -4,57 +4,69 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from wallets.api.cursors import Cursor
+from wallets.api.paging import Page, page_at
 from wallets.domain.receipts import TransactionState
-from wallets.models import Transaction
+from wallets.models import BankCall, StatusChange, Transaction, Type
 
 RECENT = 10
+# A withdrawal that stays in doubt for weeks is taken over thousands of times.
+MOST_CHANGES = 100
 
 # Read as plain tuples: instances cost more than the query.
 _COLUMNS = [field.name for field in fields(TransactionState)]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    results: list[TransactionState]
-    next: Cursor | None
-    previous: Cursor | None
+class BankCalls:
+    """How often the bank was asked to pay, and what became of it; ``last``: the latest call."""
+
+    transfers: int
+    inquiries: int
+    last: BankCall | None
 
 
 def recent_transactions(wallet_id: int) -> list[TransactionState]:
-    return _states(_newest_first(wallet_id)[:RECENT])
+    return _states(_transactions(wallet_id).order_by("-id")[:RECENT])
 
 
 def transactions_page(
     wallet_id: int, *, filters: Mapping[str, Any], cursor: Cursor | None, limit: int
-) -> Page:
+) -> Page[TransactionState]:
     """``filters`` are keyword arguments of ``QuerySet.filter``."""
-    rows = _newest_first(wallet_id).filter(**filters)
-    if cursor is None:
-        found = _states(rows[: limit + 1])
-        return _page(found[:limit], more_older=len(found) > limit, more_newer=False)
-    if cursor.older:
-        found = _states(rows.filter(id__lt=cursor.id)[: limit + 1])
-        page = _page(found[:limit], more_older=len(found) > limit, more_newer=True)
-        return page if found else Page([], None, Cursor(older=False, id=cursor.id - 1))
-    found = _states(rows.filter(id__gt=cursor.id).order_by("id")[: limit + 1])
-    page = _page(found[:limit][::-1], more_older=True, more_newer=len(found) > limit)
-    return page if found else Page([], Cursor(older=True, id=cursor.id + 1), None)
+    rows = _transactions(wallet_id).filter(**filters)
+    return page_at(cursor, rows, limit=limit, read=_states)
 
 
-def _newest_first(wallet_id: int) -> QuerySet[Transaction]:
-    return Transaction.objects.filter(wallet_id=wallet_id).order_by("-id")
+def withdrawals_page(
+    wallet_id: int, *, filters: Mapping[str, Any], cursor: Cursor | None, limit: int
+) -> Page[TransactionState]:
+    """``filters`` are keyword arguments of ``QuerySet.filter``."""
+    rows = _transactions(wallet_id).filter(type=Type.WITHDRAWAL, **filters)
+    return page_at(cursor, rows, limit=limit, read=_states)
+
+
+def status_history(transaction_id: int) -> tuple[list[StatusChange], bool]:
+    """The changes, oldest first, and whether there are older ones than these."""
+    changes = StatusChange.objects.filter(transaction_id=transaction_id).order_by("-id")
+    found = list(changes[: MOST_CHANGES + 1])
+    return found[:MOST_CHANGES][::-1], len(found) > MOST_CHANGES
+
+
+def bank_calls(transaction_id: int) -> BankCalls:
+    calls = BankCall.objects.filter(transaction_id=transaction_id)
+    counts = calls.aggregate(
+        transfers=Count("id", filter=Q(kind=BankCall.Kind.TRANSFER)),
+        inquiries=Count("id", filter=Q(kind=BankCall.Kind.INQUIRY)),
+    )
+    return BankCalls(**counts, last=calls.order_by("id").last())
+
+
+def _transactions(wallet_id: int) -> QuerySet[Transaction]:
+    return Transaction.objects.filter(wallet_id=wallet_id)
 
 
 def _states(rows: QuerySet[Transaction]) -> list[TransactionState]:
     return [TransactionState(*row) for row in rows.values_list(*_COLUMNS)]
-
-
-def _page(results: list[TransactionState], *, more_older: bool, more_newer: bool) -> Page:
-    return Page(
-        results,
-        next=Cursor(older=True, id=results[-1].id) if results and more_older else None,
-        previous=Cursor(older=False, id=results[0].id) if results and more_newer else None,
-    )

@@ -18,14 +18,17 @@ from wallets.api import fields
 from wallets.api.cursors import Cursor, Cursors
 from wallets.api.idempotency import fingerprint, read_key
 from wallets.api.parsers import check_framing
+from wallets.api.reads import BankCalls
 from wallets.api.refusals import InvalidFields, Problem
 from wallets.api.times import moment, moment_in_query, written
-from wallets.domain.errors import WalletNotFound
+from wallets.domain.errors import WalletNotFound, WithdrawalNotFound
 from wallets.domain.receipts import ClientRequest, TransactionState, WalletState
 from wallets.domain.wallets import WalletRef
-from wallets.models import MAX_BALANCE, Status, Type
+from wallets.models import MAX_BALANCE, Status, StatusChange, Type
 
 DEFAULT_LIMIT = 50
+# What follows these is a word of the service too, and not what a person wrote.
+_REASONS_TOLD_WHOLE = ("in_doubt", "handed_back", "rescheduled")
 
 _ID = re.compile(r"0|[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -53,10 +56,37 @@ class WithdrawalRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RescheduleRequest:
+    execute_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A parameter that narrows a list: how it is read, and as what it is looked up."""
+
+    parse: fields.Parse
+    lookup: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageRequest:
     filters: dict[str, Any]
     cursor: Cursor | None
     limit: int
+
+
+TRANSACTION_FILTERS = {
+    "type": Filter(fields.one_of(Type.values), "type"),
+    "status": Filter(fields.one_of(Status.values), "status"),
+    "created_after": Filter(moment_in_query, "created_at__gte"),
+    "created_before": Filter(moment_in_query, "created_at__lt"),
+}
+WITHDRAWAL_FILTERS = {
+    "status": Filter(fields.one_of(Status.values), "status"),
+    "execute_after": Filter(moment_in_query, "execute_at__gte"),
+    "execute_before": Filter(moment_in_query, "execute_at__lt"),
+    "in_doubt": Filter(lambda text: not fields.flag(text), "in_doubt_since__isnull"),
+}
 
 
 def wallet_ref(text: str, tenant_id: int | None) -> WalletRef:
@@ -66,6 +96,13 @@ def wallet_ref(text: str, tenant_id: int | None) -> WalletRef:
     if _UUID.fullmatch(text):
         return WalletRef(uuid.UUID(text), tenant_id)
     raise WalletNotFound
+
+
+def withdrawal_number(text: str) -> int:
+    """The id in a path. Raises ``WithdrawalNotFound`` for what cannot be one."""
+    if _ID.fullmatch(text) and (number := int(text)) <= MAX_BALANCE:
+        return number
+    raise WithdrawalNotFound
 
 
 def opening_request(request: Request) -> OpeningRequest:
@@ -99,27 +136,23 @@ def withdrawal_request(request: Request) -> WithdrawalRequest:
     )
 
 
-def page_request(request: Request, cursors: Cursors) -> PageRequest:
+def cancel_request(request: Request) -> None:
+    """Nothing to say: an empty object, or no body. Raises ``Refusal``, ``InvalidFields``."""
+    _read_post(request)
+
+
+def reschedule_request(request: Request) -> RescheduleRequest:
+    """Raises ``Refusal``, ``InvalidFields``."""
+    values, _ = _read_post(request, required={"execute_at": moment})
+    return RescheduleRequest(execute_at=values["execute_at"])
+
+
+def page_request(request: Request, cursors: Cursors, filters: Mapping[str, Filter]) -> PageRequest:
     """Raises ``InvalidFields``."""
-    values = read_query(
-        request,
-        {
-            "limit": fields.limit,
-            "cursor": cursors.read,
-            "type": fields.one_of(Type.values),
-            "status": fields.one_of(Status.values),
-            "created_after": moment_in_query,
-            "created_before": moment_in_query,
-        },
-    )
-    lookups = {
-        "type": "type",
-        "status": "status",
-        "created_after": "created_at__gte",
-        "created_before": "created_at__lt",
-    }
+    parsers = {name: filter.parse for name, filter in filters.items()}
+    values = read_query(request, {"limit": fields.limit, "cursor": cursors.read, **parsers})
     return PageRequest(
-        filters={lookup: values[name] for name, lookup in lookups.items() if name in values},
+        filters={filter.lookup: values[name] for name, filter in filters.items() if name in values},
         cursor=values.get("cursor"),
         limit=values.get("limit", DEFAULT_LIMIT),
     )
@@ -150,6 +183,34 @@ def transaction_json(row: TransactionState) -> dict[str, Any]:
         "in_doubt_since": _written_or_none(row.in_doubt_since),
         "created_at": written(row.created_at),
         "updated_at": written(row.updated_at),
+    }
+
+
+def change_json(change: StatusChange) -> dict[str, Any]:
+    """The reason's first part is a word of the service; a person's own words stay inside."""
+    kind, _, detail = change.reason.partition(": ")
+    return {
+        "from_status": change.from_status or None,
+        "to_status": change.to_status,
+        "reason": kind,
+        "about": detail if detail and kind in _REASONS_TOLD_WHOLE else None,
+        "at": written(change.created_at),
+    }
+
+
+def bank_calls_json(calls: BankCalls) -> dict[str, Any]:
+    last = calls.last
+    return {
+        "transfers": calls.transfers,
+        "inquiries": calls.inquiries,
+        "last": last
+        and {
+            "kind": last.kind,
+            "verdict": last.verdict,
+            "http_status": last.http_status,
+            "started_at": written(last.started_at),
+            "duration_ms": last.duration_ms,
+        },
     }
 
 

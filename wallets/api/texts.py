@@ -7,6 +7,16 @@ DEPOSITED = Text("The deposit was applied.", "واریز انجام شد.")
 SCHEDULED = Text("The withdrawal was scheduled.", "برداشت زمان‌بندی شد.")
 WALLET = Text("The wallet and its newest transactions.", "کیف پول و تازه‌ترین تراکنش‌های آن.")
 PAGE = Text("A page of transactions, newest first.", "یک صفحه از تراکنش‌ها، از تازه به کهنه.")
+WITHDRAWALS_PAGE = Text(
+    "A page of withdrawals, newest first.", "یک صفحه از برداشت‌ها، از تازه به کهنه."
+)
+WITHDRAWAL = Text("The withdrawal and its history.", "برداشت و سرگذشت آن.")
+CANCELLED = Text(
+    "The withdrawal is cancelled. No money moved.", "برداشت لغو شده است. پولی جابه‌جا نشد."
+)
+RESCHEDULED = Text(
+    "The withdrawal is scheduled for that time.", "برداشت برای آن زمان برنامه‌ریزی شده است."
+)
 ERRORS = Text("Every error code of this API.", "همهٔ کدهای خطای این API.")
 HEALTHY = Text("The service is healthy.", "سرویس سالم است.")
 METHODS = Text("These methods are allowed here.", "این متدها در این نشانی مجاز است.")

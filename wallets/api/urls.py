@@ -8,6 +8,7 @@ from wallets.api.views.health import HealthView
 from wallets.api.views.opening import WalletsView
 from wallets.api.views.transactions import TransactionsView
 from wallets.api.views.wallet import WalletView
+from wallets.api.views.withdrawal import CancelView, RescheduleView, WithdrawalView
 from wallets.api.views.withdrawals import WithdrawalsView
 
 urlpatterns = [
@@ -15,6 +16,21 @@ urlpatterns = [
     path("api/wallets/<str:wallet_id>/", WalletView.as_view(), name="wallet"),
     path("api/wallets/<str:wallet_id>/deposit/", DepositView.as_view(), name="deposit"),
     path("api/wallets/<str:wallet_id>/withdrawals/", WithdrawalsView.as_view(), name="withdrawals"),
+    path(
+        "api/wallets/<str:wallet_id>/withdrawals/<str:withdrawal_id>/",
+        WithdrawalView.as_view(),
+        name="withdrawal",
+    ),
+    path(
+        "api/wallets/<str:wallet_id>/withdrawals/<str:withdrawal_id>/cancel/",
+        CancelView.as_view(),
+        name="cancel",
+    ),
+    path(
+        "api/wallets/<str:wallet_id>/withdrawals/<str:withdrawal_id>/reschedule/",
+        RescheduleView.as_view(),
+        name="reschedule",
+    ),
     path(
         "api/wallets/<str:wallet_id>/transactions/", TransactionsView.as_view(), name="transactions"
     ),

@@ -19,6 +19,24 @@ class WalletNotFound(DomainError):
     code = "wallet_not_found"
 
 
+class WithdrawalNotFound(DomainError):
+    """The wallet has no such withdrawal."""
+
+    code = "withdrawal_not_found"
+
+
+class WithdrawalNotCancellable(DomainError):
+    """The withdrawal is not SCHEDULED any more."""
+
+    code = "withdrawal_not_cancellable"
+
+
+class WithdrawalNotReschedulable(DomainError):
+    """The withdrawal is not SCHEDULED any more."""
+
+    code = "withdrawal_not_reschedulable"
+
+
 class CurrencyMismatch(DomainError):
     """The currency sent with the amount is not the wallet's."""
 

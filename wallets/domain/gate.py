@@ -77,6 +77,11 @@ def enter() -> tuple[BankGate, datetime] | None:
     return None if gate is None else (gate, gate.database_now)
 
 
+def keep_claims_out() -> None:
+    """Wait for the claim that is under way, and let none begin until the transaction ends."""
+    BankGate.objects.select_for_update(no_key=True).filter(name=GATE).first()
+
+
 def permit(gate: BankGate, *, wanted: int, now: datetime, policy: PayoutPolicy) -> Permission:
     """Decide, without changing anything, how many of ``wanted`` rows may be claimed at ``now``."""
     permission = _permitted_by_the_bank(gate, wanted=wanted, now=now, policy=policy)

@@ -37,8 +37,17 @@ def check_deposit(*, wallet: Wallet, amount: int, limits: Limits) -> None:
         raise BalanceLimitExceeded(limit=limits.balance, balance=wallet.balance)
 
 
-def check_withdrawal(*, wallet: Wallet, amount: int, execute_at: datetime, limits: Limits) -> None:
+def check_withdrawal(
+    *,
+    wallet: Wallet,
+    amount: int,
+    execute_at: datetime,
+    limits: Limits,
+    moved: int | None = None,
+) -> None:
     """The caller holds the wallet's lock if there is a limit a day.
+
+    ``moved``: the withdrawal, if it is there already and is to be at another time.
 
     Raises ``WithdrawalLimitExceeded``, ``DailyLimitExceeded``.
     """
@@ -54,6 +63,8 @@ def check_withdrawal(*, wallet: Wallet, amount: int, execute_at: datetime, limit
         execute_at__gte=day,
         execute_at__lt=day + timedelta(days=1),
     )
+    if moved is not None:
+        others = others.exclude(pk=moved)
     planned = others.aggregate(sum=Sum("amount"))["sum"] or 0
     if planned + amount > limits.withdrawals_a_day:
         raise DailyLimitExceeded(limit=limits.withdrawals_a_day, planned=int(planned))

@@ -19,8 +19,9 @@ _NEVER_DELETED = (*_APPEND_ONLY, "wallets_transaction", "wallets_wallet", "walle
 # True when an UPDATE would rewrite what has been settled. ``{differs}`` is the database's
 # null-safe "is different".
 _TRANSACTION_REWRITTEN = """
-    OLD.status IN ('SUCCEEDED', 'FAILED')
+    OLD.status IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
     OR (OLD.status = 'SCHEDULED' AND NEW.status = 'SUCCEEDED')
+    OR (OLD.status <> 'SCHEDULED' AND NEW.status = 'CANCELLED')
     OR (OLD.status = 'PROCESSING' AND NEW.status = 'SCHEDULED')
     OR OLD.id {differs} NEW.id
     OR OLD.wallet_id {differs} NEW.wallet_id

@@ -4,11 +4,12 @@ from wallets.models.ledger import Account, LedgerEntry
 from wallets.models.resolution import Resolution
 from wallets.models.tenant import ApiKey, Scope, Tenant
 from wallets.models.throttle import RequestCount
-from wallets.models.transaction import Status, Transaction, Type
+from wallets.models.transaction import TERMINAL, Status, Transaction, Type
 from wallets.models.wallet import MAX_BALANCE, Wallet
 
 __all__ = [
     "MAX_BALANCE",
+    "TERMINAL",
     "Account",
     "ApiKey",
     "BankCall",

@@ -17,9 +17,10 @@ class Status(models.TextChoices):
     PROCESSING = "PROCESSING", _("Processing")
     SUCCEEDED = "SUCCEEDED", _("Succeeded")
     FAILED = "FAILED", _("Failed")
+    CANCELLED = "CANCELLED", _("Cancelled")
 
 
-TERMINAL = (Status.SUCCEEDED, Status.FAILED)
+TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 _NEVER_LEASED = Q(
     epoch=0,
@@ -174,7 +175,7 @@ class Transaction(models.Model):
             ),
             models.CheckConstraint(
                 name="transaction_scheduled_is_untouched",
-                condition=~Q(status=Status.SCHEDULED) | _NEVER_LEASED,
+                condition=~Q(status__in=(Status.SCHEDULED, Status.CANCELLED)) | _NEVER_LEASED,
             ),
             models.CheckConstraint(
                 name="transaction_reason_iff_failed",

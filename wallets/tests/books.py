@@ -210,6 +210,16 @@ def failed_for_funds(wallet: Wallet, amount: int, *, at: datetime = AT) -> Trans
     return row
 
 
+def cancelled(wallet: Wallet, amount: int, *, at: datetime = AT) -> Transaction:
+    """Moved to another time, and then given up before it was due."""
+    row = scheduled(wallet, amount, at=at)
+    _record(row, Status.SCHEDULED, Status.SCHEDULED, "rescheduled: from a to b", at, worker="api")
+    now = at + SECOND
+    _set(row, now, status=Status.CANCELLED)
+    _record(row, Status.SCHEDULED, Status.CANCELLED, "cancelled", now, worker="api")
+    return row
+
+
 def one_of_each(wallet: Wallet, *, at: datetime = AT) -> dict[str, Transaction]:
     """A deposit and a withdrawal in every state; needs no money of its own."""
     hour = timedelta(hours=1)
@@ -222,6 +232,7 @@ def one_of_each(wallet: Wallet, *, at: datetime = AT) -> dict[str, Transaction]:
         "succeeded_after_doubt": succeeded_after_doubt(wallet, 500, at=at + 5 * hour),
         "refused": refused(wallet, 600, at=at + 6 * hour),
         "failed_for_funds": failed_for_funds(wallet, 1_000_000, at=at + 7 * hour),
+        "cancelled": cancelled(wallet, 900, at=at + 7 * hour + timedelta(minutes=30)),
         "decided_paid": settled_by_a_person(wallet, 700, paid=True, at=at + 8 * hour),
         "decided_not_paid": settled_by_a_person(wallet, 800, paid=False, at=at + 9 * hour),
     }
@@ -253,6 +264,7 @@ _STATES: tuple[Callable[..., Transaction], ...] = (
     refused,
     partial(settled_by_a_person, paid=True),
     partial(settled_by_a_person, paid=False),
+    cancelled,
 )
 
 

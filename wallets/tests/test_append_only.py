@@ -127,7 +127,7 @@ class AppendOnlyTest(DatabaseTestCase):
 class TransactionRowTest(DatabaseTestCase):
     def test_refuses_every_change_of_what_has_ended(self) -> None:
         for row in self.rows.values():
-            if row.status not in ("SUCCEEDED", "FAILED"):
+            if row.status not in ("SUCCEEDED", "FAILED", "CANCELLED"):
                 continue
             for field in Transaction._meta.concrete_fields:
                 self.assert_refused(
@@ -136,8 +136,8 @@ class TransactionRowTest(DatabaseTestCase):
                 )
 
     def test_refuses_to_bring_back_what_has_ended(self) -> None:
-        for state in ("succeeded", "refused", "failed_for_funds"):
-            for status in ("SCHEDULED", "PROCESSING", "SUCCEEDED", "FAILED"):
+        for state in ("succeeded", "refused", "failed_for_funds", "cancelled"):
+            for status in ("SCHEDULED", "PROCESSING", "SUCCEEDED", "FAILED", "CANCELLED"):
                 self.assert_refused(
                     "UPDATE wallets_transaction SET status = %s WHERE id = %s",
                     status,
@@ -151,6 +151,8 @@ class TransactionRowTest(DatabaseTestCase):
                 "processing",
                 "status = 'SCHEDULED', lease_owner = NULL, lease_expires_at = NULL",
             ),
+            ("processing", f"status = 'CANCELLED', {NO_LEASE}"),
+            ("in_doubt", f"status = 'CANCELLED', in_doubt_since = NULL, {NO_LEASE}"),
             ("processing", "epoch = epoch - 1"),
             ("in_doubt", "maybe_sent = NOT maybe_sent"),
         ):
@@ -162,6 +164,7 @@ class TransactionRowTest(DatabaseTestCase):
         for state, change in (
             ("scheduled", "status = 'PROCESSING', epoch = 1, lease_expires_at = execute_at"),
             ("scheduled", "status = 'FAILED', failure_reason = 'insufficient_funds'"),
+            ("scheduled", "status = 'CANCELLED'"),
             ("scheduled", "execute_at = created_at"),
             ("processing", f"status = 'SUCCEEDED', {NO_LEASE}"),
             ("processing", f"status = 'FAILED', failure_reason = 'bank_refused', {NO_LEASE}"),

@@ -16,8 +16,9 @@ from schemathesis import GenerationMode
 
 from wallets.api.catalogue import CATALOGUE
 from wallets.api.urls import urlpatterns
+from wallets.domain.outcomes import Verdict
 from wallets.tests.api_case import FUTURE, ApiCase, decoded
-from wallets.tests.money import make_wallet
+from wallets.tests.money import finish, make_due, make_wallet, take
 
 UNDOCUMENTED = {"/api/docs/"}  # a page for people
 
@@ -45,6 +46,7 @@ class DocumentTest(ApiCase, TestCase):
 
     def operation(self, method: str, path: str) -> Any:
         template = re.sub(r"^/api/wallets/[^/?]+/", "/api/wallets/{wallet_id}/", path.split("?")[0])
+        template = re.sub(r"/withdrawals/[^/?]+/", "/withdrawals/{withdrawal_id}/", template)
         return self.document["paths"][template][method.lower()]
 
     def conforms(self, method: str, path: str, response: Any) -> None:
@@ -103,7 +105,11 @@ class DocumentTest(ApiCase, TestCase):
                         self.check(example["value"], content["schema"])
 
     def test_describes_the_answers_that_come(self) -> None:
-        wallet = f"/api/wallets/{make_wallet(100)}/"
+        wallet_id = make_wallet(100)
+        wallet = f"/api/wallets/{wallet_id}/"
+        [tried] = make_due(wallet_id, 50)
+        finish(take().claimed[0], Verdict.PAID)
+        [planned] = make_due(wallet_id, 5)
         withdrawal = {"amount": 1, "execute_at": FUTURE}
         cases: list[tuple[str, str, Any, int]] = [
             ("POST", "/api/wallets/", {}, 201),
@@ -121,6 +127,18 @@ class DocumentTest(ApiCase, TestCase):
             ("GET", "/api/wallets/x/", None, 404),
             ("GET", f"{wallet}transactions/?limit=1", None, 200),
             ("GET", f"{wallet}transactions/?limit=0", None, 400),
+            ("GET", f"{wallet}withdrawals/?limit=1", None, 200),
+            ("GET", f"{wallet}withdrawals/?in_doubt=yes", None, 400),
+            ("GET", f"{wallet}withdrawals/{planned}/", None, 200),
+            ("GET", f"{wallet}withdrawals/0/", None, 404),
+            ("GET", f"{wallet}withdrawals/{tried}/", None, 200),
+            ("POST", f"{wallet}withdrawals/{planned}/reschedule/", {"execute_at": FUTURE}, 200),
+            ("POST", f"{wallet}withdrawals/{planned}/reschedule/", {}, 400),
+            ("POST", f"{wallet}withdrawals/{tried}/reschedule/", {"execute_at": FUTURE}, 409),
+            ("POST", f"{wallet}withdrawals/{planned}/cancel/", {}, 200),
+            ("POST", f"{wallet}withdrawals/{planned}/cancel/", {"why": 1}, 400),
+            ("POST", f"{wallet}withdrawals/{tried}/cancel/", {}, 409),
+            ("POST", f"{wallet}withdrawals/0/cancel/", {}, 404),
             ("GET", "/api/errors/", None, 200),
             ("GET", "/health/", None, 200),
         ]
@@ -138,8 +156,10 @@ class DocumentTest(ApiCase, TestCase):
             names = [each["name"] for each in methods["post"]["parameters"]]
             self.assertIn("Idempotency-Key", names)
             answers = methods["post"]["responses"]
-            self.assertIn("Idempotent-Replayed", answers["201"]["headers"])
             self.assertIn("Retry-After", answers["503"]["headers"])
+            if methods["post"]["operationId"] in ("cancelWithdrawal", "rescheduleWithdrawal"):
+                continue  # safe to repeat without a key
+            self.assertIn("Idempotent-Replayed", answers["201"]["headers"])
             self.assertIn("422", answers)
 
 

@@ -12,6 +12,9 @@ from wallets.domain import errors as domain
 _MOMENT = datetime(2026, 11, 27, 15, 45, 56, 123456, tzinfo=UTC)
 _FIRST = {
     "wallet_not_found": domain.WalletNotFound(),
+    "withdrawal_not_found": domain.WithdrawalNotFound(),
+    "withdrawal_not_cancellable": domain.WithdrawalNotCancellable(status="PROCESSING"),
+    "withdrawal_not_reschedulable": domain.WithdrawalNotReschedulable(status="PROCESSING"),
     "currency_mismatch": domain.CurrencyMismatch(wallet_currency="IRR"),
     "execute_at_not_in_future": domain.ExecuteAtNotInFuture(database_time=_MOMENT),
     "balance_overflow": domain.BalanceOverflow(balance=9_223_372_036_854_775_807),
@@ -94,6 +97,13 @@ WITHDRAWAL = DEPOSIT | {
     "amount": 50000,
     "execute_at": "2030-01-31T09:00:00.000000Z",
     "idempotency_key": "b1f3a2c4-8f0e-4a52-9e0b-2f5d8f5b7c10",
+}
+SCHEDULED = {
+    "from_status": None,
+    "to_status": "SCHEDULED",
+    "reason": "scheduled",
+    "about": None,
+    "at": "2026-11-27T15:45:56.123456Z",
 }
 
 

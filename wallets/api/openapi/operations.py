@@ -8,6 +8,8 @@ from wallets.api.openapi.parts import (
     BODY,
     DATABASE,
     KEY_HEADER,
+    PAGE_PARAMETERS,
+    PAGE_REFUSALS,
     REPLAYED,
     TIME,
     UNKNOWN_PARAMETERS,
@@ -15,6 +17,7 @@ from wallets.api.openapi.parts import (
     answer,
     body,
     links,
+    moment_parameter,
     operation,
     response,
 )
@@ -146,32 +149,11 @@ transactions = operation(
     description="Follow data.next and data.previous as they are. They keep the filters.",
     parameters=[
         WALLET,
-        {
-            "name": "limit",
-            "in": "query",
-            "description": "Most transactions on a page.",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
-        },
-        {
-            "name": "cursor",
-            "in": "query",
-            "description": "Taken from data.next or data.previous; not to be made up.",
-            "schema": {"type": "string", "minLength": 1},
-        },
+        *PAGE_PARAMETERS,
         {"name": "type", "in": "query", "schema": {"type": "string", "enum": Type.values}},
         {"name": "status", "in": "query", "schema": {"type": "string", "enum": Status.values}},
-        {
-            "name": "created_after",
-            "in": "query",
-            "description": "Created at this moment or later.",
-            "schema": {"type": "string", "format": "date-time"},
-        },
-        {
-            "name": "created_before",
-            "in": "query",
-            "description": "Created earlier than this moment.",
-            "schema": {"type": "string", "format": "date-time"},
-        },
+        moment_parameter("created_after", "Created at this moment or later."),
+        moment_parameter("created_before", "Created earlier than this moment."),
     ],
     success={
         "200": response(
@@ -192,11 +174,8 @@ transactions = operation(
         )
     },
     errors=[
-        *UNKNOWN_PARAMETERS,
-        "repeated_parameter",
-        "limit_invalid",
+        *PAGE_REFUSALS,
         "choice_invalid",
-        "cursor_invalid",
         *TIME,
         "wallet_not_found",
         *DATABASE,

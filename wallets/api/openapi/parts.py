@@ -70,6 +70,21 @@ WALLET = {
     "description": "The wallet's id or its uuid.",
     "schema": WALLET_ID,
 }
+PAGE_PARAMETERS = [
+    {
+        "name": "limit",
+        "in": "query",
+        "description": "Most of them on a page.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
+    },
+    {
+        "name": "cursor",
+        "in": "query",
+        "description": "Taken from data.next or data.previous; not to be made up.",
+        "schema": {"type": "string", "minLength": 1},
+    },
+]
+PAGE_REFUSALS = [*UNKNOWN_PARAMETERS, "repeated_parameter", "limit_invalid", "cursor_invalid"]
 KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -78,6 +93,15 @@ KEY_HEADER = {
     "long as what it made. A UUID is a good key.",
     "schema": IDEMPOTENCY_KEY,
 }
+
+
+def moment_parameter(name: str, description: str) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "description": description,
+        "schema": {"type": "string", "format": "date-time"},
+    }
 
 
 def operation(

@@ -34,6 +34,10 @@ def _integer(description: str, *, minimum: int, example: int) -> Schema:
     }
 
 
+def _count(description: str) -> Schema:
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
 def _time(description: str, **more: Any) -> Schema:
     return {"type": "string", "format": "date-time", "description": description, **more}
 
@@ -69,6 +73,7 @@ WALLET_ID = {
     "pattern": rf"^([1-9][0-9]{{0,18}}|{_UUID})$",
     "example": "1",
 }
+WITHDRAWAL_ID = {"type": "string", "pattern": "^[1-9][0-9]{0,18}$", "example": "8"}
 IDEMPOTENCY_KEY = {
     "type": "string",
     "minLength": 1,
@@ -149,6 +154,42 @@ COMPONENTS: dict[str, Schema] = {
             "updated_at": _time("UTC."),
         }
     ),
+    "StatusChange": _object(
+        {
+            "from_status": {
+                "type": "string",
+                "enum": [*Status.values, None],
+                "nullable": True,
+                "description": "Null for the first.",
+            },
+            "to_status": {"type": "string", "enum": Status.values},
+            "reason": {
+                "type": "string",
+                "description": "A word for machines, such as claimed, in_doubt or paid.",
+            },
+            "about": _nullable_text("What the reason is about, such as read_timeout."),
+            "at": _time("UTC."),
+        }
+    ),
+    "BankCalls": _object(
+        {
+            "transfers": _count("How often the bank was asked to pay."),
+            "inquiries": _count("How often it was asked what became of it."),
+            "last": _object(
+                {
+                    "kind": {"type": "string", "enum": ["transfer", "inquiry"]},
+                    "verdict": {
+                        "type": "string",
+                        "description": "What the answer was taken to mean, such as paid.",
+                    },
+                    "http_status": {"type": "integer", "nullable": True},
+                    "started_at": _time("UTC."),
+                    "duration_ms": _count("Milliseconds."),
+                },
+                nullable=True,
+            ),
+        }
+    ),
     "FieldError": _object(
         {
             "in": {"type": "string", "enum": ["body", "query", "header"]},
@@ -177,6 +218,28 @@ COMPONENTS: dict[str, Schema] = {
     "WithdrawalRequest": _object(
         {"amount": _AMOUNT, "execute_at": _EXECUTE_AT, "currency": _OPTIONAL_CURRENCY},
         required=["amount", "execute_at"],
+    ),
+    "RescheduleRequest": _object({"execute_at": _EXECUTE_AT}),
+    "Nothing": _object({}),
+    "WithdrawalChanged": envelope(200, _object({"withdrawal": ref("Transaction")})),
+    "WithdrawalShown": envelope(
+        200,
+        _object(
+            {
+                "withdrawal": ref("Transaction"),
+                "history": {
+                    "type": "array",
+                    "maxItems": 100,
+                    "items": ref("StatusChange"),
+                    "description": "Oldest first.",
+                },
+                "history_truncated": {
+                    "type": "boolean",
+                    "description": "Whether there are older changes than these.",
+                },
+                "bank_calls": ref("BankCalls"),
+            }
+        ),
     ),
     "WalletOpened": _wallet_and(status=201),
     "MoneyMoved": _wallet_and(status=201, transaction=ref("Transaction")),

@@ -1,15 +1,19 @@
 from typing import ClassVar
 
-from django.http import QueryDict
 from rest_framework.request import Request
 
 from wallets.api.answers import ok
 from wallets.api.authentication import tenant_of
-from wallets.api.cursors import Cursor, Cursors
+from wallets.api.cursors import Cursors
 from wallets.api.envelope import Envelope
 from wallets.api.openapi.operations import transactions as documented
 from wallets.api.reads import transactions_page
-from wallets.api.serializers import page_request, transaction_json, wallet_ref
+from wallets.api.serializers import (
+    TRANSACTION_FILTERS,
+    page_request,
+    transaction_json,
+    wallet_ref,
+)
 from wallets.api.texts import PAGE
 from wallets.api.views.base import ApiView
 from wallets.domain.wallets import find_wallet
@@ -23,24 +27,8 @@ class TransactionsView(ApiView):
     def get(self, request: Request, wallet_id: str) -> Envelope:
         wallet = find_wallet(wallet_ref(wallet_id, tenant_of(request, reading=True)))
         cursors = Cursors(f"transactions of {wallet.pk}")
-        asked = page_request(request, cursors)
+        asked = page_request(request, cursors, TRANSACTION_FILTERS)
         page = transactions_page(
             wallet.pk, filters=asked.filters, cursor=asked.cursor, limit=asked.limit
         )
-        return ok(
-            {
-                "results": [transaction_json(row) for row in page.results],
-                "next": _link(request, cursors, page.next),
-                "previous": _link(request, cursors, page.previous),
-            },
-            PAGE,
-        )
-
-
-def _link(request: Request, cursors: Cursors, cursor: Cursor | None) -> str | None:
-    """The address of the page at ``cursor``, with the filters and the limit of this one."""
-    if cursor is None:
-        return None
-    parameters: QueryDict = request.query_params.copy()
-    parameters["cursor"] = cursors.write(cursor)
-    return str(request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}"))
+        return ok(page.as_json(request, cursors, transaction_json), PAGE)

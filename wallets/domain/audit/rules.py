@@ -183,6 +183,7 @@ ENTRIES = SqlRule(
             VALUES ('DEPOSIT', 'SUCCEEDED', 0, 1, 0, 0, 0),
                    ('RETURN', 'SUCCEEDED', 0, 1, 0, 0, 0),
                    ('WITHDRAWAL', 'SCHEDULED', 0, 0, 0, 0, 0),
+                   ('WITHDRAWAL', 'CANCELLED', 0, 0, 0, 0, 0),
                    ('WITHDRAWAL', 'PROCESSING', 1, 0, 1, 0, 0),
                    ('WITHDRAWAL', 'SUCCEEDED', 1, 0, 1, 1, 0),
                    ('WITHDRAWAL', 'FAILED', 0, 0, 0, 0, 0),
@@ -286,6 +287,7 @@ HISTORY = SqlRule(
                    min(CASE WHEN from_status <> previous
                               OR from_status || ' -> ' || to_status NOT IN (
                                   ' -> SCHEDULED', ' -> SUCCEEDED',
+                                  'SCHEDULED -> SCHEDULED', 'SCHEDULED -> CANCELLED',
                                   'SCHEDULED -> PROCESSING', 'SCHEDULED -> FAILED',
                                   'PROCESSING -> PROCESSING',
                                   'PROCESSING -> SUCCEEDED', 'PROCESSING -> FAILED')

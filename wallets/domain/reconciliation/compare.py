@@ -32,6 +32,8 @@ def look_at_payment(placed: Placed, ours: Ours | None, *, reference_owner: int |
         return finding(Kind.PAID_BUT_FAILED, line, ours)
     if ours.status == Status.SCHEDULED:
         return finding(Kind.PAID_BUT_SCHEDULED, line, ours)
+    if ours.status == Status.CANCELLED:
+        return finding(Kind.PAID_BUT_CANCELLED, line, ours)
     if reference_owner not in (None, ours.id):
         return finding(Kind.REFERENCE_REUSED, line, ours, f"by withdrawal {reference_owner}")
     if ours.status == Status.PROCESSING:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     RETURNED = "returned"
     PAID_BUT_FAILED = "paid_but_failed"
     PAID_BUT_SCHEDULED = "paid_but_scheduled"
+    PAID_BUT_CANCELLED = "paid_but_cancelled"
     ABSENT = "succeeded_but_absent"
     AMOUNT_MISMATCH = "amount_mismatch"
     REFERENCE_MISMATCH = "reference_mismatch"
@@ -30,6 +31,7 @@ ALARMS = frozenset(
     {
         Kind.PAID_BUT_FAILED,
         Kind.PAID_BUT_SCHEDULED,
+        Kind.PAID_BUT_CANCELLED,
         Kind.ABSENT,
         Kind.AMOUNT_MISMATCH,
         Kind.REFERENCE_MISMATCH,
@@ -49,6 +51,7 @@ SENTENCES = {
     Kind.RETURNED: "returned there: the wallet is credited now",
     Kind.PAID_BUT_FAILED: "PAID THERE AND FAILED HERE: the wallet has had its money back",
     Kind.PAID_BUT_SCHEDULED: "PAID THERE AND SCHEDULED HERE: the database lost what it knew",
+    Kind.PAID_BUT_CANCELLED: "PAID THERE AND CANCELLED HERE: it was never to be sent",
     Kind.ABSENT: "SUCCEEDED here and not on the statement",
     Kind.AMOUNT_MISMATCH: "another amount or currency than ours",
     Kind.REFERENCE_MISMATCH: "another reference than the one we were given",

@@ -2,6 +2,7 @@
 
 SCHEDULED -> PROCESSING              claimed
 SCHEDULED -> FAILED                  refused_for_funds
+SCHEDULED -> CANCELLED               cancelled
 PROCESSING -> PROCESSING             reclaimed, stranded, left_in_doubt, handed_back
 PROCESSING -> SUCCEEDED              paid
 PROCESSING -> FAILED                 refused
@@ -67,6 +68,10 @@ def refused_for_funds(row: Row) -> Transition:
     reason = "insufficient_funds"
     state = _state(row, Status.FAILED, failure_reason=reason)
     return Transition(state, reason=reason)
+
+
+def cancelled(row: Row) -> Transition:
+    return Transition(_state(row, Status.CANCELLED), reason="cancelled")
 
 
 def reclaimed(row: Row, *, worker: uuid.UUID, until: datetime, now: datetime) -> Transition:

@@ -21,7 +21,15 @@ from wallets.domain.people import (
 from wallets.domain.withdrawals import lifecycle
 from wallets.domain.withdrawals.lifecycle import Transition
 from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import MAX_BALANCE, BankCall, Resolution, Status, Transaction, Type
+from wallets.models import (
+    MAX_BALANCE,
+    TERMINAL,
+    BankCall,
+    Resolution,
+    Status,
+    Transaction,
+    Type,
+)
 from wallets.models.clock import database_now
 
 PAID, NOT_PAID = Resolution.Verdict.PAID, Resolution.Verdict.NOT_PAID
@@ -167,7 +175,7 @@ def _lock(withdrawal_id: int) -> tuple[Row, datetime]:
 
 
 def _check_in_doubt(row: Row, now: datetime) -> None:
-    if row.status in (Status.SUCCEEDED, Status.FAILED):
+    if row.status in TERMINAL:
         raise NotInDoubt(f"Withdrawal {row.id} has ended: it is {row.status}, for good.")
     if row.status == Status.SCHEDULED:
         raise NotInDoubt(f"Withdrawal {row.id} has not been taken up yet: it is SCHEDULED.")
