@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -84,7 +85,7 @@ def _measure(
 ) -> list[CaseResult]:
     size = SIZES[given.size]
     results = []
-    bar: tqdm[None] = tqdm(unit="step")
+    bar: tqdm[Any] = tqdm(unit="step")
     with tempfile.TemporaryDirectory(prefix="wallet-bench-") as logs, bar:
         lab = Lab(admin_url, size, given.rounds or size.rounds, Path(logs), bar)
         bar.total = sum(case.steps(lab) for case in chosen.values())

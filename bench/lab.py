@@ -60,7 +60,7 @@ class Lab:
     size: Size
     rounds: int
     logs: Path
-    bar: "tqdm[None]"
+    bar: "tqdm[Any]"
     _has_template: bool = field(default=False, init=False)
 
     # --- Rounds ----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Find what an earlier request with the same ``Idempotency-Key`` made."""
 
+from django.db.models import Q
+
 from wallets.domain.errors import IdempotencyKeyReused
 from wallets.domain.receipts import ClientRequest
 from wallets.models import Transaction, Type, Wallet
@@ -23,7 +25,8 @@ def earlier_wallet(*, request: ClientRequest | None, tenant_id: int | None) -> W
     Raises ``IdempotencyKeyReused`` when the key was used with another body."""
     if request is None:
         return None
-    earlier = Wallet.objects.filter(tenant_id=tenant_id, request_key=request.key).first()
+    theirs = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+    earlier = Wallet.objects.filter(theirs, request_key=request.key).first()
     if earlier is not None and earlier.request_fingerprint != request.fingerprint:
         raise IdempotencyKeyReused(first_used_at=earlier.created_at)
     return earlier

@@ -4,6 +4,7 @@ Django flushes after each such test. On a real database the triggers refuse that
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,7 +16,7 @@ def allow_flush() -> None:
 
 
 def _wrap(connection: BaseDatabaseWrapper) -> None:
-    ops = connection.ops
+    ops: Any = connection.ops
     if getattr(ops, "flushes_append_only", False):
         return
     flush = ops.execute_sql_flush

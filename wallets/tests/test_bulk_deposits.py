@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.django import TestCase as HypothesisTestCase
 
 from wallets.domain.bulk_deposits import MOST_ITEMS, BulkItem, deposit_many
@@ -28,6 +28,9 @@ from wallets.models import MAX_BALANCE, LedgerEntry, Transaction, Wallet
 from wallets.tests.racing import race
 
 Outcome = Receipt | DomainError | None
+
+
+NO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 def item(
@@ -120,7 +123,7 @@ class _Books:
         assert result.wallet.updated_at == made.created_at == made.updated_at
         # The same deposit has the same number every time it is told.
         number = seen.setdefault(made.id, len(seen))
-        plain = replace(made, id=number, wallet_id=place, created_at=None, updated_at=None)
+        plain = replace(made, id=number, wallet_id=place, created_at=NO_TIME, updated_at=NO_TIME)
         return plain, result.wallet.balance, result.wallet.currency, result.replayed
 
     def rows(self) -> list[object]:

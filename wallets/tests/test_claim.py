@@ -73,6 +73,7 @@ class ClaimTest(TestCase):
         self.assertEqual(legs(pk), [("WALLET", "IN_TRANSIT", 30)])
         self.assertEqual(LedgerEntry.objects.get(transaction=pk).balance_after, 70)
         self.assertEqual((row.lease_owner, row.epoch, row.maybe_sent), (WORKER, 1, False))
+        assert row.lease_expires_at is not None
         self.assertGreater(row.lease_expires_at, database_now() + timedelta(seconds=25))
         self.assertEqual(claimed.transfer.idempotency_key, str(row.idempotency_key))
         self.assertEqual(

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import Sum
@@ -108,7 +109,7 @@ class ExecutorRaceTest(TransactionTestCase):
         ids = {wallet: make_due(wallet, *each) for wallet, each in amounts.items()}
 
         taken = race(
-            [lambda n=n: drain(uuid.UUID(int=n), lambda _: Verdict.PAID) for n in range(1, 5)]
+            [partial(drain, uuid.UUID(int=n), lambda _: Verdict.PAID) for n in range(1, 5)]
         )
 
         flat = [pk for each in taken for pk in each]
@@ -136,13 +137,9 @@ class ExecutorRaceTest(TransactionTestCase):
         def refuse_odd(claimed: Claimed) -> Verdict:
             return Verdict.REFUSED if claimed.id % 2 else Verdict.PAID
 
-        race(
-            [
-                *[lambda n=n: drain(uuid.UUID(int=n), refuse_odd) for n in range(1, 4)],
-                deposits,
-                deposits,
-            ]
-        )
+        works: list[Callable[[], list[int]]] = [deposits, deposits]
+        works += [partial(drain, uuid.UUID(int=n), refuse_odd) for n in range(1, 4)]
+        race(works)
 
         paid = Transaction.objects.filter(type=Type.WITHDRAWAL, status=Status.SUCCEEDED)
         paid_out = paid.aggregate(sum=Sum("amount"))["sum"] or 0
@@ -164,9 +161,9 @@ class ExecutorRaceTest(TransactionTestCase):
         # A deadlock would be an OperationalError and fail the race.
         race(
             [
-                *[lambda n=n: drain(uuid.UUID(int=n), lambda _: Verdict.REFUSED) for n in (1, 2)],
-                *[lambda w=wallets: deposits(w) for _ in range(3)],
-                *[lambda w=wallets[::-1]: deposits(w) for _ in range(3)],
+                *[partial(drain, uuid.UUID(int=n), lambda _: Verdict.REFUSED) for n in (1, 2)],
+                *[partial(deposits, wallets) for _ in range(3)],
+                *[partial(deposits, wallets[::-1]) for _ in range(3)],
             ]
         )
         balances = Wallet.objects.aggregate(sum=Sum("balance"))["sum"]

@@ -4,13 +4,14 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from unittest import mock, skipUnless
 
 from django.db import OperationalError, connection, transaction
 from django.test import TransactionTestCase
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.django import TestCase as HypothesisTestCase
 
 from wallets.domain.deposits import deposit, deposit_step_by_step
@@ -23,6 +24,9 @@ from wallets.tests.racing import race
 
 only_postgres = skipUnless(connection.vendor == "postgresql", "one statement on PostgreSQL only")
 Deposit = Callable[..., Receipt]
+
+
+NO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,14 @@ class _Told:
         if not receipt.replayed:
             self._made.append(made.id)
         wallet = (receipt.wallet.currency, receipt.wallet.balance)
-        return replace(
-            made, id=self._made.index(made.id), wallet_id=0, created_at=None, updated_at=None
-        ), (wallet, receipt.replayed)
+        plain = replace(
+            made,
+            id=self._made.index(made.id),
+            wallet_id=0,
+            created_at=NO_TIME,
+            updated_at=NO_TIME,
+        )
+        return plain, (wallet, receipt.replayed)
 
     def rows(self) -> object:
         wallet = Wallet.objects.get(pk=self._wallet.pk)
@@ -193,8 +202,12 @@ class OneRoundTripTest(TransactionTestCase):
         race([hold_the_wallet, deposit_meanwhile])
         self.assertFalse(self.deposit("a").replayed)
 
+    def deposit_25(self, number: int) -> None:
+        for each in range(25):
+            self.deposit(f"{number}-{each}")
+
     def test_keeps_a_hot_wallets_times_in_the_order_of_its_entries(self) -> None:
-        race([lambda n=n: [self.deposit(f"{n}-{m}") for m in range(25)] for n in range(6)])
+        race([partial(self.deposit_25, n) for n in range(6)])
         entries = LedgerEntry.objects.filter(wallet=self.wallet).order_by("id")
         times = list(entries.values_list("created_at", flat=True))
         self.assertEqual(len(times), 151)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from django.db import connection
 from django.db.models import F
@@ -156,7 +157,7 @@ class SharedLimitTest(TransactionTestCase):
             self.executor(rules, Gateway, number).run()
 
         begun = time.monotonic()
-        race([lambda n=n: run(n) for n in range(4)])
+        race([partial(run, n) for n in range(4)])
         elapsed = time.monotonic() - begun
         self.assertEqual(len(sent), 60)
         self.assertEqual(Transaction.objects.filter(status=Status.SUCCEEDED).count(), 1 + 60)
