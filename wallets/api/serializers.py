@@ -24,6 +24,7 @@ from wallets.api.times import moment, moment_in_query, written
 from wallets.domain.errors import WalletNotFound, WithdrawalNotFound
 from wallets.domain.receipts import ClientRequest, TransactionState, WalletState
 from wallets.domain.wallets import WalletRef
+from wallets.domain.withdrawals.projection import Foreseen, Projection
 from wallets.models import MAX_BALANCE, Status, StatusChange, Type
 
 DEFAULT_LIMIT = 50
@@ -212,6 +213,42 @@ def bank_calls_json(calls: BankCalls) -> dict[str, Any]:
             "duration_ms": last.duration_ms,
         },
     }
+
+
+def projection_json(projection: Projection) -> dict[str, Any]:
+    covered = [each.planned.amount for each in projection.foreseen if each.covered]
+    every = [each.planned.amount for each in projection.foreseen]
+    shortfall = projection.first_shortfall
+    return {
+        "balance": projection.balance,
+        "withdrawals": [_foreseen_json(each) for each in projection.foreseen],
+        "totals": {
+            "scheduled": _total(every),
+            "covered": _total(covered),
+            "not_covered": {
+                "count": len(every) - len(covered),
+                "amount": sum(every) - sum(covered),
+            },
+        },
+        "balance_after": projection.balance - sum(covered),
+        "first_shortfall": shortfall and _foreseen_json(shortfall),
+        "truncated": projection.truncated,
+    }
+
+
+def _foreseen_json(foreseen: Foreseen) -> dict[str, Any]:
+    return {
+        "id": foreseen.planned.id,
+        "execute_at": written(foreseen.planned.execute_at),
+        "amount": foreseen.planned.amount,
+        "covered": foreseen.covered,
+        "missing": foreseen.missing,
+        "balance_after": foreseen.balance_after,
+    }
+
+
+def _total(amounts: list[int]) -> dict[str, int]:
+    return {"count": len(amounts), "amount": sum(amounts)}
 
 
 def read_query(

@@ -17,6 +17,10 @@ CANCELLED = Text(
 RESCHEDULED = Text(
     "The withdrawal is scheduled for that time.", "برداشت برای آن زمان برنامه‌ریزی شده است."
 )
+PROJECTION = Text(
+    "What will be covered at its time, and what will not, if nothing else happens.",
+    "آنچه در زمان خود پوشش داده می‌شود و آنچه نمی‌شود، اگر چیز دیگری رخ ندهد.",
+)
 ERRORS = Text("Every error code of this API.", "همهٔ کدهای خطای این API.")
 HEALTHY = Text("The service is healthy.", "سرویس سالم است.")
 METHODS = Text("These methods are allowed here.", "این متدها در این نشانی مجاز است.")

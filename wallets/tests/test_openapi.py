@@ -131,6 +131,8 @@ class DocumentTest(ApiCase, TestCase):
             ("GET", f"{wallet}withdrawals/?in_doubt=yes", None, 400),
             ("GET", f"{wallet}withdrawals/{planned}/", None, 200),
             ("GET", f"{wallet}withdrawals/0/", None, 404),
+            ("GET", f"{wallet}projection/", None, 200),
+            ("GET", f"{wallet}projection/?x=1", None, 400),
             ("GET", f"{wallet}withdrawals/{tried}/", None, 200),
             ("POST", f"{wallet}withdrawals/{planned}/reschedule/", {"execute_at": FUTURE}, 200),
             ("POST", f"{wallet}withdrawals/{planned}/reschedule/", {}, 400),

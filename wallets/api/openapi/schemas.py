@@ -82,6 +82,20 @@ IDEMPOTENCY_KEY = {
 }
 
 
+def _foreseen(**more: Any) -> Schema:
+    return _object(
+        {
+            "id": _ID,
+            "execute_at": _time("UTC."),
+            "amount": _AMOUNT,
+            "covered": {"type": "boolean", "description": "Whether the balance will do."},
+            "missing": _integer("What the balance lacks, in minor units.", minimum=0, example=0),
+            "balance_after": _integer("Minor units.", minimum=0, example=100_000),
+        },
+        **more,
+    )
+
+
 def envelope(status: int, data: Schema) -> Schema:
     return _object(
         {
@@ -190,6 +204,13 @@ COMPONENTS: dict[str, Schema] = {
             ),
         }
     ),
+    "Foreseen": _foreseen(),
+    "CountAndAmount": _object(
+        {
+            "count": _count("How many."),
+            "amount": {"type": "integer", "minimum": 0, "description": "Minor units."},
+        }
+    ),
     "FieldError": _object(
         {
             "in": {"type": "string", "enum": ["body", "query", "header"]},
@@ -238,6 +259,33 @@ COMPONENTS: dict[str, Schema] = {
                     "description": "Whether there are older changes than these.",
                 },
                 "bank_calls": ref("BankCalls"),
+            }
+        ),
+    ),
+    "Projected": envelope(
+        200,
+        _object(
+            {
+                "balance": _integer("Minor units, now.", minimum=0, example=150_000),
+                "withdrawals": {
+                    "type": "array",
+                    "maxItems": 1000,
+                    "items": ref("Foreseen"),
+                    "description": "In the order in which they will be decided.",
+                },
+                "totals": _object(
+                    {
+                        "scheduled": ref("CountAndAmount"),
+                        "covered": ref("CountAndAmount"),
+                        "not_covered": ref("CountAndAmount"),
+                    }
+                ),
+                "balance_after": _integer("Once all have been decided.", minimum=0, example=0),
+                "first_shortfall": _foreseen(nullable=True),
+                "truncated": {
+                    "type": "boolean",
+                    "description": "Whether there are more than these, which are not counted.",
+                },
             }
         ),
     ),

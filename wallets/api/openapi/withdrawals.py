@@ -156,3 +156,53 @@ rescheduling = operation(
         *DATABASE,
     ],
 )
+
+_COVERED = {
+    "id": 8,
+    "execute_at": "2030-01-31T09:00:00.000000Z",
+    "amount": 50000,
+    "covered": True,
+    "missing": 0,
+    "balance_after": 100000,
+}
+_SHORT = {
+    "id": 9,
+    "execute_at": "2030-02-28T09:00:00.000000Z",
+    "amount": 120000,
+    "covered": False,
+    "missing": 20000,
+    "balance_after": 100000,
+}
+projection = operation(
+    "projectWithdrawals",
+    "Foresee which scheduled withdrawals will be covered",
+    description="From the balance of now, and in the order in which they will be decided: by "
+    "execute_at, then id. What is not covered does not block the next. The first 1,000.",
+    parameters=[WALLET],
+    success={
+        "200": response(
+            "What will be covered, if nothing else happens.",
+            "Projected",
+            {
+                "projection": answer(
+                    200,
+                    texts.PROJECTION.en,
+                    texts.PROJECTION,
+                    {
+                        "balance": 150000,
+                        "withdrawals": [_COVERED, _SHORT],
+                        "totals": {
+                            "scheduled": {"count": 2, "amount": 170000},
+                            "covered": {"count": 1, "amount": 50000},
+                            "not_covered": {"count": 1, "amount": 120000},
+                        },
+                        "balance_after": 100000,
+                        "first_shortfall": _SHORT,
+                        "truncated": False,
+                    },
+                )
+            },
+        )
+    },
+    errors=[*UNKNOWN_PARAMETERS, "wallet_not_found", *DATABASE],
+)
