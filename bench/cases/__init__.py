@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from bench.cases import deposits, payouts
+from bench.cases import bulk, deposits, payouts
 
-CASES: dict[str, ModuleType] = {case.NAME: case for case in (deposits, payouts)}
+CASES: dict[str, ModuleType] = {case.NAME: case for case in (deposits, payouts, bulk)}

@@ -19,7 +19,7 @@ from wallets.domain.ledger import LockedWallet
 from wallets.domain.limits import NO_LIMITS, Limits, check_deposit
 from wallets.domain.receipts import ClientRequest, Receipt, TransactionState, WalletState
 from wallets.domain.statements import for_database
-from wallets.domain.statements.rows import EarlierDeposit, KeyRow, NewDeposit, OpenWallet
+from wallets.domain.statements.rows import DepositKey, EarlierDeposit, NewDeposit, OpenWallet
 from wallets.domain.wallets import WalletRef
 from wallets.models import MAX_BALANCE, Wallet
 
@@ -57,10 +57,11 @@ def deposit_many(
     """
     if len(items) > MOST_ITEMS:
         raise ValueError(f"{len(items)} deposits in one batch: {MOST_ITEMS} are the most")
+    refs = [_named(item.wallet) for item in items]
     with transaction.atomic():
         # As with one deposit the locks come first: whoever has the same keys takes turns.
-        wallets = _Wallets([_named(item.wallet) for item in items])
-        wanted = [(wallets.find(_named(item.wallet)), item) for item in items]
+        wallets = _Wallets(refs)
+        wanted = list(zip(map(wallets.find, refs), items, strict=True))
         batch = _Batch(wallets.now, limits, _earlier(wanted))
         decided = [batch.decide(wallet, item) for wallet, item in wanted]
         if all_or_nothing and any(isinstance(each, DomainError) for each in decided):
@@ -100,9 +101,9 @@ class _Wallets:
 
 def _earlier(
     wanted: Iterable[tuple[OpenWallet | None, BulkItem]],
-) -> dict[KeyRow, EarlierDeposit]:
+) -> dict[tuple[int, str], EarlierDeposit]:
     keys = {
-        KeyRow(wallet.id, item.request.key)
+        DepositKey(wallet.id, item.request.key)
         for wallet, item in wanted
         if wallet is not None and item.request is not None
     }
@@ -113,13 +114,13 @@ class _Batch:
     """Decides each deposit in turn against what those before it leave, then writes them all."""
 
     def __init__(
-        self, now: datetime, limits: Limits, earlier: dict[KeyRow, EarlierDeposit]
+        self, now: datetime, limits: Limits, earlier: dict[tuple[int, str], EarlierDeposit]
     ) -> None:
         self._now = now
         self._limits = limits
         self._earlier = earlier
         # By key: the fingerprint and place of what this batch itself makes.
-        self._promised: dict[KeyRow, tuple[str, int]] = {}
+        self._promised: dict[tuple[int, str], tuple[str, int]] = {}
         self._accepted: list[tuple[OpenWallet, BulkItem]] = []
         self._balances: dict[int, int] = {}
 
@@ -127,27 +128,25 @@ class _Batch:
         if wallet is None:
             return WalletNotFound()
         request = item.request
-        key = KeyRow(wallet.id, request.key) if request else None
-        if key and request:
-            again = self._replay(wallet, key, request)
+        if request is not None:
+            again = self._replay(wallet, request)
             if again is not None:
                 return again
-        refusal = self._refusal(wallet, item)
+        balance = self._balances.get(wallet.id, wallet.balance)
+        refusal = self._refusal(wallet, item, balance)
         if refusal is not None:
             return refusal
         nth = len(self._accepted)
         self._accepted.append((wallet, item))
-        self._balances[wallet.id] = self._balance(wallet) + item.amount
-        if key and request:
-            self._promised[key] = (request.fingerprint, nth)
+        self._balances[wallet.id] = balance + item.amount
+        if request is not None:
+            self._promised[wallet.id, request.key] = (request.fingerprint, nth)
         return _Promise(nth)
 
-    def _balance(self, wallet: OpenWallet) -> int:
-        return self._balances.get(wallet.id, wallet.balance)
-
     def _replay(
-        self, wallet: OpenWallet, key: KeyRow, request: ClientRequest
+        self, wallet: OpenWallet, request: ClientRequest
     ) -> Receipt | DomainError | _Promise | None:
+        key = (wallet.id, request.key)
         earlier = self._earlier.get(key)
         if earlier is not None:
             if earlier.fingerprint != request.fingerprint:
@@ -167,8 +166,7 @@ class _Batch:
             return IdempotencyKeyReused(first_used_at=self._now)
         return _Promise(nth, replayed=True)
 
-    def _refusal(self, wallet: OpenWallet, item: BulkItem) -> DomainError | None:
-        balance = self._balance(wallet)
+    def _refusal(self, wallet: OpenWallet, item: BulkItem, balance: int) -> DomainError | None:
         if item.currency is not None and item.currency != wallet.currency:
             return CurrencyMismatch(wallet_currency=wallet.currency)
         if item.amount > MAX_BALANCE - balance:

@@ -6,7 +6,6 @@ array of the same rows costs, on both sides, and a tenth of what the driver take
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
@@ -22,9 +21,9 @@ _SQL_TYPES = {
 
 class RowArrays:
     def __init__(self, kind: type) -> None:
-        """``kind``: a dataclass of two columns or more."""
+        """``kind``: a class with two fields or more, all of them annotated."""
         hints = get_type_hints(kind)
-        self._names = [field.name for field in fields(kind)]
+        self._names = list(hints)
         self._row = attrgetter(*self._names)
         self.types = [_SQL_TYPES[_without_none(hints[name])] for name in self._names]
 
@@ -46,12 +45,29 @@ def _without_none(hint: Any) -> Any:
 
 
 def array(values: Sequence[Any]) -> str:
-    # Most columns of a batch say the same in every row.
-    if values and values.count(values[0]) == len(values):
-        elements = [_element(values[0])] * len(values)
+    """The array's literal. The shortcuts are for what most columns of a batch look like."""
+    if not values:
+        return "{}"
+    first = values[0]
+    if values.count(first) == len(values):
+        elements = [_element(first)] * len(values)
+    elif type(first) is int and None not in values:
+        elements = [str(value) for value in values]
+    elif type(first) is str and (quoted := _plainly_quoted(values)):
+        return quoted
     else:
         elements = [_element(value) for value in values]
     return "{" + ",".join(elements) + "}"
+
+
+def _plainly_quoted(texts: Sequence[str | None]) -> str | None:
+    """``None`` when one of them is missing, or has a character to be escaped."""
+    if None in texts:
+        return None
+    inside = '","'.join(texts)  # type: ignore[arg-type]
+    if "\\" in inside or inside.count('"') > 2 * (len(texts) - 1):
+        return None
+    return '{"' + inside + '"}'
 
 
 def _element(value: Any) -> str:

@@ -11,9 +11,9 @@ from wallets.domain.statements.rows import (
     BalanceRow,
     Batch,
     DepositedRow,
+    DepositKey,
     DepositRow,
     EarlierDeposit,
-    KeyRow,
     LockedResults,
     LockedWallet,
     LockedWork,
@@ -121,7 +121,7 @@ def lock_open_wallets(
     return [OpenWallet(*row) for row in rows], database_now()
 
 
-def earlier_deposits(keys: Sequence[KeyRow]) -> list[EarlierDeposit]:
+def earlier_deposits(keys: Sequence[DepositKey]) -> list[EarlierDeposit]:
     candidates = LedgerEntry.objects.filter(
         transaction__wallet_id__in={key.wallet_id for key in keys},
         transaction__type=Type.DEPOSIT,
@@ -131,7 +131,7 @@ def earlier_deposits(keys: Sequence[KeyRow]) -> list[EarlierDeposit]:
     found = []
     for entry in candidates:
         row = entry.transaction
-        key = KeyRow(row.wallet_id, row.request_key or "")
+        key = DepositKey(row.wallet_id, row.request_key or "")
         if key in wanted:
             found.append(
                 EarlierDeposit(

@@ -15,10 +15,10 @@ from wallets.domain.statements.rows import (
     CallRow,
     ChangeRow,
     DepositedRow,
+    DepositKey,
     DepositRow,
     EarlierDeposit,
     EntryRow,
-    KeyRow,
     LockedResults,
     LockedWallet,
     LockedWork,
@@ -26,8 +26,7 @@ from wallets.domain.statements.rows import (
     OpenWallet,
     StateRow,
 )
-from wallets.domain.withdrawals.rows import COLUMNS as _NAMES
-from wallets.domain.withdrawals.rows import Row
+from wallets.domain.withdrawals.rows import COLUMNS as _NAMES, Row
 from wallets.models import Status
 from wallets.models.clock import database_now
 
@@ -254,7 +253,7 @@ _LOCK_OPEN_WALLETS = Prepared(
     SELECT locked.*, clock_timestamp() FROM locked
     """,
 )
-_KEYS, _NEW_DEPOSITS = RowArrays(KeyRow), RowArrays(NewDeposit)
+_KEYS, _NEW_DEPOSITS = RowArrays(DepositKey), RowArrays(NewDeposit)
 _EARLIER_DEPOSITS = Prepared(
     types=_KEYS.types,
     sql=f"""
@@ -289,9 +288,9 @@ def lock_open_wallets(
     return wallets, found[-1][-1] if found else database_now()
 
 
-def earlier_deposits(keys: Sequence[KeyRow]) -> list[EarlierDeposit]:
+def earlier_deposits(keys: Sequence[DepositKey]) -> list[EarlierDeposit]:
     return [
-        EarlierDeposit(KeyRow(*values[:2]), *values[2:])
+        EarlierDeposit(DepositKey(*values[:2]), *values[2:])
         for values in _EARLIER_DEPOSITS.fetchall(*_KEYS.values(keys))
     ]
 

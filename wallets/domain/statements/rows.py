@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from wallets.domain.withdrawals.rows import Row
 
@@ -146,8 +147,7 @@ class OpenWallet:
     tenant_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class DepositKey(NamedTuple):
     """What the client called a deposit into the wallet."""
 
     wallet_id: int
@@ -156,7 +156,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class EarlierDeposit:
-    key: KeyRow
+    key: DepositKey
     transaction_id: int
     amount: int
     fingerprint: str
