@@ -69,6 +69,9 @@ def _postgres_options(given: dict[str, Any]) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
+            # Milliseconds until a server that vanished without a word is given up. No statement
+            # may take longer, so no answer is missed; without it a commit could wait for hours.
+            "tcp_user_timeout": max(30_000, statement_ms + 5_000),
             "application_name": "wallet",
             "options": (
                 f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} "

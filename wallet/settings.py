@@ -30,6 +30,7 @@ DATABASES = {"default": database(BASE_DIR, debug=DEBUG)}
 INSTALLED_APPS = [
     # Before the admin, whose templates it extends.
     "wallets",
+    "wallets.logins.apps.LoginsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -45,8 +46,10 @@ INSTALLED_APPS = [
 # The API has its own errors, and no use for sessions, cookies or forms: the Site* classes are
 # Django's, stepping aside for it.
 MIDDLEWARE = [
-    "wallets.api.middleware.EnvelopeMiddleware",
+    # These two before what makes answers of its own, which need their headers as well.
+    "wallet.security_headers.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "wallets.api.middleware.EnvelopeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "wallets.api.middleware.SiteSessionMiddleware",
     "wallets.api.middleware.SiteLocaleMiddleware",
@@ -132,6 +135,8 @@ CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 X_FRAME_OPTIONS = "DENY"
 if env.flag("TRUST_X_FORWARDED_PROTO", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whether a proxy of ours appends the client's address to X-Forwarded-For.
+TRUST_X_FORWARDED_FOR = env.flag("TRUST_X_FORWARDED_FOR", False)
 # Longest request body, in bytes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer(
     "MAX_REQUEST_BYTES", 262_144, minimum=1_024, maximum=16_777_216
@@ -200,6 +205,13 @@ WALLET_LOG_LEVEL = env.choice(
 
 # Whether two different people must say what became of a withdrawal in doubt.
 RESOLVE_REQUIRES_TWO = env.flag("RESOLVE_REQUIRES_TWO", not DEBUG)
+
+# Failed logins to the admin of a name from an address in so many seconds, and all names from a
+# public address, or a name from everywhere, ten times as many. See wallets/logins/throttle.py.
+ADMIN_LOGIN_FAILURES = env.integer("ADMIN_LOGIN_FAILURES", 5, minimum=1, maximum=10_000)
+ADMIN_LOGIN_WINDOW_SECONDS = env.integer(
+    "ADMIN_LOGIN_WINDOW_SECONDS", 900, minimum=1, maximum=86_400
+)
 
 # --- API -----------------------------------------------------------------------------------------
 

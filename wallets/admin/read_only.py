@@ -20,7 +20,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     """
 
     page: ClassVar[Sequence[tuple[Any, Sequence[str | Column]]]] = ()
-    actions = None
+    actions: Sequence[str] | None = None
     ordering = ("-pk",)
     sortable_by = ()
     paginator = CappedPaginator

@@ -57,7 +57,7 @@ class AddTest(KeyAdminCase):
         self.assertEqual(caller.tenant_id, Tenant.objects.get(name="shop").pk)
         for url in (LIST, reverse("admin:wallets_apikey_change", args=[caller.key_id])):
             self.assertNotContains(self.client.get(url), secret)
-        kept = [*ApiKey.objects.values_list(), *LogEntry.objects.values_list()]
+        kept: list[Any] = [*ApiKey.objects.values_list(), *LogEntry.objects.values_list()]
         kept += [SessionStore().decode(row.session_data) for row in Session.objects.all()]
         self.assertNotIn(secret.split("_", 2)[2], str(kept))
 
@@ -72,7 +72,7 @@ class AddTest(KeyAdminCase):
     def test_refuses_what_makes_no_key_and_makes_none(self) -> None:
         new_key(name="taken")
         before = ApiKey.objects.count()
-        for changes in (
+        refused: tuple[dict[str, Any], ...] = (
             {"name": "taken"},
             {"name": ""},
             {"name": "a\u200eb"},
@@ -84,7 +84,8 @@ class AddTest(KeyAdminCase):
             {"last_day": "2020-01-01"},
             {"last_day": "9999-12-31"},
             {"last_day": "soon"},
-        ):
+        )
+        for changes in refused:
             with self.subTest(changes):
                 response = self.add(**changes)
                 self.assertContains(response, "errornote")
