@@ -73,7 +73,9 @@ def post(
 ) -> list[int]:
     """Apply the movements in their order; return each one's resulting wallet balance.
 
-    ``along``: what else the same statement is to write, without balances and entries.
+    ``now``: read once the wallets were locked, so that the times of a wallet's entries are in the
+    entries' order. ``along``: what else the same statement is to write, without balances and
+    entries.
 
     Raises ``LedgerIntegrityError``, and so rolls back, when a movement is not one the books know,
     would leave a balance below zero or past what can be stored, or meets a balance that is not

@@ -78,7 +78,8 @@ def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> Lock
     """
     lapsed = lock_lapsed(most_lapsed, now)
     due = lock_due(most - min(len(lapsed), share), now)
-    return LockedWork(lapsed, due, lock_wallets(row.wallet_id for row in due))
+    wallets = lock_wallets(row.wallet_id for row in due)
+    return LockedWork(lapsed, due, wallets, database_now())
 
 
 def lock_lapsed(most: int, now: datetime, only: Q | None = None) -> list[Row]:

@@ -200,7 +200,7 @@ _LOCK_WORK = f"""
         WHERE id = ANY(ARRAY(SELECT wallet_id FROM due))
         ORDER BY id FOR NO KEY UPDATE
     )
-    SELECT work.*, wallets.*
+    SELECT work.*, wallets.*, clock_timestamp()
     FROM (SELECT * FROM lapsed UNION ALL SELECT * FROM due) AS work
     LEFT JOIN wallets ON wallets.id = work.wallet_id
     ORDER BY work.turn, work.id
@@ -233,12 +233,14 @@ def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> Lock
         lapsed=[row for row in rows if row.status == Status.PROCESSING],
         due=[row for row in rows if row.status == Status.SCHEDULED],
         wallets=_wallets(found),
+        now=found[-1][-1] if found else now,
     )
 
 
 def _wallets(found: Sequence[tuple[Any, ...]]) -> dict[int, LockedWallet]:
     """The wallets, which follow a withdrawal and one more column where it has one."""
-    wallets = (LockedWallet(*values[_WIDTH + 1 :]) for values in found if values[_WIDTH + 1])
+    first, end = _WIDTH + 1, _WIDTH + 1 + len(LockedWallet.__slots__)
+    wallets = (LockedWallet(*values[first:end]) for values in found if values[first])
     return {wallet.id: wallet for wallet in wallets}
 
 

@@ -30,11 +30,15 @@ class LockedResults:
 
 @dataclass(frozen=True, slots=True)
 class LockedWork:
-    """Lapsed and due withdrawals, each in its order, and then the wallets of the due ones."""
+    """Lapsed and due withdrawals, each in its order, and then the wallets of the due ones.
+
+    ``now``: after that.
+    """
 
     lapsed: list[Row]
     due: list[Row]
     wallets: dict[int, LockedWallet]
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from wallets.domain.withdrawals.followup import Step, key_is_kept_for, next_step
 from wallets.domain.withdrawals.lifecycle import Transition
 from wallets.domain.withdrawals.rows import Row
 from wallets.models import StatusChange, Wallet
+from wallets.models.clock import database_now
 
 logger = logging.getLogger("wallets.claim")
 
@@ -78,14 +79,14 @@ def claim(
         entered = gate.enter()
         if entered is None:
             return ClaimBatch(permission=Permission(closed=Closed.BUSY), drained=False)
-        locked_gate, now = entered
-        permission = gate.permit(locked_gate, wanted=wanted, now=now, policy=policy)
+        locked_gate, entered_at = entered
+        permission = gate.permit(locked_gate, wanted=wanted, now=entered_at, policy=policy)
         if not permission.allowed:
             drained = permission.closed is not Closed.RATE_LIMITED
             return ClaimBatch(permission=permission, drained=drained)
 
-        work, drained = _choose(permission, most_lapsed, now, random_source)
-        lapsed, wallets = work.lapsed, work.wallets
+        work, drained = _choose(permission, most_lapsed, entered_at, random_source)
+        lapsed, wallets, now = work.lapsed, work.wallets, work.now
         taken_over, stranded = _take_over(lapsed, worker=worker, now=now, policy=policy)
         affordable, unaffordable = decide(work.due, wallets)
         until = now + policy.lease
@@ -101,7 +102,7 @@ def claim(
             locked_gate,
             permission,
             taken=len(taken_over) + len(held),
-            now=now,
+            now=entered_at,
             policy=policy,
         )
         owners = {w.id: (w.uuid, w.currency) for w in wallets.values()}
@@ -132,7 +133,7 @@ def _choose(
     most = allowed if most_lapsed is None else min(allowed, most_lapsed)
     if permission.asks_only:
         lapsed = lock_lapsed(most, now, Q(in_doubt_since__isnull=False))
-        return LockedWork(lapsed, [], {}), len(lapsed) < most
+        return LockedWork(lapsed, [], {}, now), len(lapsed) < most
     # More may be locked than is taken: only then is it known what the due rows leave.
     share = _share(allowed, random_source)
     work: LockedWork = for_database().lock_work(
@@ -150,7 +151,7 @@ def _choose_probe(permission: Permission, now: datetime) -> tuple[LockedWork, bo
     if not (lapsed or due):
         lapsed = lock_lapsed(1, now)
     wallets = ledger.lock_wallets(row.wallet_id for row in due)
-    return LockedWork(lapsed, due, wallets), not (lapsed or due)
+    return LockedWork(lapsed, due, wallets, database_now()), not (lapsed or due)
 
 
 def decide(due: Iterable[Row], wallets: dict[int, LockedWallet]) -> tuple[list[Row], list[Row]]:

@@ -131,7 +131,7 @@ def resolve(
         if two_people and proposal is None:
             _record(row, Resolution.Step.PROPOSED, word, now)
             return Decision(status=row.status, proposal=open_proposal(withdrawal_id))
-        status = _end(row, word, now)
+        status = _end(row, word)
         _record(row, Resolution.Step.DECIDED, word, now)
     return Decision(status=status, proposal=None)
 
@@ -241,10 +241,11 @@ def _said(verdict: str, reference: str | None) -> str:
     return f"paid under reference {reference}" if verdict == PAID else "not paid"
 
 
-def _end(row: Row, word: _Word, now: datetime) -> str:
+def _end(row: Row, word: _Word) -> str:
     locked = ledger.lock_wallets([row.wallet_id])
     end = _paid(row, word) if word.verdict == PAID else _not_paid(row, word, locked)
-    lifecycle.apply([end], locked=locked, worker=f"operator:{word.by}"[:150], now=now)
+    worker = f"operator:{word.by}"[:150]
+    lifecycle.apply([end], locked=locked, worker=worker, now=database_now())
     return end.state.status
 
 
