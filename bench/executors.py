@@ -1,5 +1,6 @@
 """Real executor processes, and what they did by the books."""
 
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,7 @@ def executors(
     bank: str,
     url: str | None = None,
     sleep_seconds: float = _IDLE_SLEEP,
-) -> Iterator[None]:
+) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """``count`` looping executors that have started and found nothing to do.
 
     ``url``: reach the database there instead.
@@ -72,7 +73,7 @@ def executors(
 
         wait_until(all_are_there, f"the executors did not start: {lab.tail('executor')}")
         time.sleep(0.5)
-        yield
+        yield started
 
 
 def _sessions(cursor: Any) -> int:

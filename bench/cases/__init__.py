@@ -2,6 +2,8 @@
 
 from types import ModuleType
 
-from bench.cases import bulk, deposits, payouts
+from bench.cases import bulk, deposits, latency, payouts, startup
 
-CASES: dict[str, ModuleType] = {case.NAME: case for case in (deposits, payouts, bulk)}
+CASES: dict[str, ModuleType] = {
+    case.NAME: case for case in (deposits, payouts, bulk, latency, startup)
+}
