@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from wallets.api.currencies import CURRENCIES
 from wallets.integrations.config import bank_config, worst_case_call_seconds
 
 # Seconds for claiming, settling and the clock's grain on top of the longest call.
@@ -63,12 +64,12 @@ def check_unkeyed_bank_can_be_asked(**_: Any) -> list[CheckMessage]:
 @register()
 def check_currency(**_: Any) -> list[CheckMessage]:
     currency = settings.WALLET_DEFAULT_CURRENCY
-    if len(currency) == 3 and currency.isascii() and currency.isupper():
+    if currency in CURRENCIES:
         return []
     return [
         Error(
-            f"WALLET_DEFAULT_CURRENCY={currency!r} is not usable: it accepts an ISO 4217 code, "
-            "three capital letters.",
+            f"WALLET_DEFAULT_CURRENCY={currency!r} is not usable: it accepts a code of ISO 4217, "
+            "three capital letters. Toman has none: amounts are in rials, IRR.",
             id="wallets.E005",
         )
     ]

@@ -282,6 +282,19 @@ _ENTRIES = (
         of_field=True,
     ),
     Entry(
+        "balance_invalid",
+        400,
+        Text(
+            "The balance must be a whole number from 0 to 9223372036854775807.",
+            "موجودی باید عدد صحیحی از 0 تا 9223372036854775807 باشد.",
+        ),
+        Text(
+            "Send minor units with the digits 0-9 and nothing else.",
+            "مبلغ را به واحد خُرد و فقط با رقم‌های 0 تا 9 بفرستید.",
+        ),
+        of_field=True,
+    ),
+    Entry(
         "choice_invalid",
         400,
         Text("The value is not one of the choices.", "این مقدار از گزینه‌های مجاز نیست."),

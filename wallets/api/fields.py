@@ -79,6 +79,13 @@ def limit(text: str) -> int:
     return int(text)
 
 
+def balance(text: str) -> int:
+    """Minor units. Raises ``Unfit``."""
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", text) or int(text) > MAX_BALANCE:
+        raise Unfit("balance_invalid", f"must be a whole number from 0 to {MAX_BALANCE}")
+    return int(text)
+
+
 def one_of(choices: list[str]) -> Callable[[str], str]:
     def choice(text: str) -> str:
         if text not in choices:

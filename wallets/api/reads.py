@@ -8,8 +8,8 @@ from django.db.models import Count, Q, QuerySet
 
 from wallets.api.cursors import Cursor
 from wallets.api.paging import Page, page_at
-from wallets.domain.receipts import TransactionState
-from wallets.models import BankCall, StatusChange, Transaction, Type
+from wallets.domain.receipts import TransactionState, WalletState
+from wallets.models import BankCall, StatusChange, Transaction, Type, Wallet
 
 RECENT = 10
 # A withdrawal that stays in doubt for weeks is taken over thousands of times.
@@ -17,6 +17,7 @@ MOST_CHANGES = 100
 
 # Read as plain tuples: instances cost more than the query.
 _COLUMNS = [field.name for field in fields(TransactionState)]
+_WALLET_COLUMNS = [field.name for field in fields(WalletState)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ def withdrawals_page(
     return page_at(cursor, rows, limit=limit, read=_states)
 
 
+def wallets_page(
+    tenant_id: int | None, *, filters: Mapping[str, Any], cursor: Cursor | None, limit: int
+) -> Page[WalletState]:
+    """Of one account, or of everybody. ``filters`` are keyword arguments of ``QuerySet.filter``."""
+    rows = Wallet.objects.filter(**filters)
+    if tenant_id is not None:
+        rows = rows.filter(tenant_id=tenant_id)
+    return page_at(cursor, rows, limit=limit, read=_wallet_states)
+
+
 def status_history(transaction_id: int) -> tuple[list[StatusChange], bool]:
     """The changes, oldest first, and whether there are older ones than these."""
     changes = StatusChange.objects.filter(transaction_id=transaction_id).order_by("-id")
@@ -66,6 +77,10 @@ def bank_calls(transaction_id: int) -> BankCalls:
 
 def _transactions(wallet_id: int) -> QuerySet[Transaction]:
     return Transaction.objects.filter(wallet_id=wallet_id)
+
+
+def _wallet_states(rows: QuerySet[Wallet]) -> list[WalletState]:
+    return [WalletState(*row) for row in rows.values_list(*_WALLET_COLUMNS)]
 
 
 def _states(rows: QuerySet[Transaction]) -> list[TransactionState]:

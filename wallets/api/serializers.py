@@ -82,6 +82,12 @@ TRANSACTION_FILTERS = {
     "created_after": Filter(moment_in_query, "created_at__gte"),
     "created_before": Filter(moment_in_query, "created_at__lt"),
 }
+WALLET_FILTERS = {
+    "created_after": Filter(moment_in_query, "created_at__gte"),
+    "created_before": Filter(moment_in_query, "created_at__lt"),
+    "min_balance": Filter(fields.balance, "balance__gte"),
+    "currency": Filter(fields.currency, "currency"),
+}
 WITHDRAWAL_FILTERS = {
     "status": Filter(fields.one_of(Status.values), "status"),
     "execute_after": Filter(moment_in_query, "execute_at__gte"),

@@ -7,6 +7,7 @@ DEPOSITED = Text("The deposit was applied.", "واریز انجام شد.")
 SCHEDULED = Text("The withdrawal was scheduled.", "برداشت زمان‌بندی شد.")
 WALLET = Text("The wallet and its newest transactions.", "کیف پول و تازه‌ترین تراکنش‌های آن.")
 PAGE = Text("A page of transactions, newest first.", "یک صفحه از تراکنش‌ها، از تازه به کهنه.")
+WALLETS_PAGE = Text("A page of wallets, newest first.", "یک صفحه از کیف پول‌ها، از تازه به کهنه.")
 WITHDRAWALS_PAGE = Text(
     "A page of withdrawals, newest first.", "یک صفحه از برداشت‌ها، از تازه به کهنه."
 )

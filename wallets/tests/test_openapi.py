@@ -122,6 +122,8 @@ class DocumentTest(ApiCase, TestCase):
             ("POST", "/api/wallets/0/deposit/", {"amount": 1}, 404),
             ("POST", f"{wallet}withdrawals/", withdrawal, 201),
             ("POST", f"{wallet}withdrawals/", {"amount": 1, "execute_at": "1999"}, 400),
+            ("GET", "/api/wallets/?limit=1", None, 200),
+            ("GET", "/api/wallets/?min_balance=x", None, 400),
             ("GET", wallet, None, 200),
             ("GET", f"{wallet}?x=1", None, 400),
             ("GET", "/api/wallets/x/", None, 404),

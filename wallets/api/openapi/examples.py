@@ -46,6 +46,11 @@ _FIELDS = {
         "must have 1 to 128 printable ASCII characters",
     ),
     "limit_invalid": ("query", "limit", "must be a whole number from 1 to 100"),
+    "balance_invalid": (
+        "query",
+        "min_balance",
+        "must be a whole number from 0 to 9223372036854775807",
+    ),
     "choice_invalid": ("query", "type", "must be one of DEPOSIT, WITHDRAWAL"),
     "cursor_invalid": ("query", "cursor", "was not issued for this list"),
     "amount_not_integer": ("body", "amount", "must be a JSON integer, not a boolean"),

@@ -46,7 +46,7 @@ def _nullable_text(description: str) -> Schema:
     return {"type": "string", "nullable": True, "description": description}
 
 
-_CURRENCY = {
+CURRENCY = {
     "type": "string",
     "enum": sorted(CURRENCIES),
     "description": "A code of ISO 4217.",
@@ -59,7 +59,7 @@ _AMOUNT = _integer(
     minimum=1,
     example=150_000,
 )
-_OPTIONAL_CURRENCY = _CURRENCY | {
+_OPTIONAL_CURRENCY = CURRENCY | {
     "description": "If sent, must equal the wallet's currency: a guard against a factor of ten "
     "between rial and toman."
 }
@@ -68,6 +68,7 @@ _EXECUTE_AT = _time(
     example="2030-01-31T12:30:00+03:30",
 )
 
+BALANCE = _integer("Minor units.", minimum=0, example=150_000)
 WALLET_ID = {
     "type": "string",
     "pattern": rf"^([1-9][0-9]{{0,18}}|{_UUID})$",
@@ -126,6 +127,19 @@ def _wallet_and(*, status: int, **more: Schema) -> Schema:
     return envelope(status, _object({"wallet": ref("Wallet"), **more}))
 
 
+def _page_of(component: str) -> Schema:
+    return envelope(
+        200,
+        _object(
+            {
+                "results": {"type": "array", "maxItems": 100, "items": ref(component)},
+                "next": _nullable_text("Address of the page with older ones; null at the end."),
+                "previous": _nullable_text("Address of the page with newer ones; null at the top."),
+            }
+        ),
+    )
+
+
 COMPONENTS: dict[str, Schema] = {
     "Message": _object(
         {
@@ -137,8 +151,8 @@ COMPONENTS: dict[str, Schema] = {
         {
             "id": _ID,
             "uuid": {"type": "string", "format": "uuid"},
-            "currency": _CURRENCY,
-            "balance": _integer("Minor units.", minimum=0, example=150_000),
+            "currency": CURRENCY,
+            "balance": BALANCE,
             "created_at": _time("UTC."),
             "updated_at": _time("UTC."),
         }
@@ -232,7 +246,7 @@ COMPONENTS: dict[str, Schema] = {
             "what_to_do": ref("Message"),
         }
     ),
-    "OpeningRequest": _object({"currency": _CURRENCY}, required=[]),
+    "OpeningRequest": _object({"currency": CURRENCY}, required=[]),
     "DepositRequest": _object(
         {"amount": _AMOUNT, "currency": _OPTIONAL_CURRENCY}, required=["amount"]
     ),
@@ -295,16 +309,8 @@ COMPONENTS: dict[str, Schema] = {
         status=200,
         recent_transactions={"type": "array", "maxItems": 10, "items": ref("Transaction")},
     ),
-    "TransactionsPage": envelope(
-        200,
-        _object(
-            {
-                "results": {"type": "array", "maxItems": 100, "items": ref("Transaction")},
-                "next": _nullable_text("Address of the page with older ones; null at the end."),
-                "previous": _nullable_text("Address of the page with newer ones; null at the top."),
-            }
-        ),
-    ),
+    "TransactionsPage": _page_of("Transaction"),
+    "WalletsPage": _page_of("Wallet"),
     "ErrorCatalogue": envelope(
         200, _object({"errors": {"type": "array", "items": ref("CatalogueEntry")}})
     ),
