@@ -68,8 +68,8 @@ def _audit(limit: int) -> Report:
     with tqdm(total=len(RULES), unit="rule", disable=not sys.stderr.isatty(), leave=False) as bar:
 
         def on_rule(name: str) -> None:
-            bar.update(1 if bar.desc else 0)
             bar.set_description(name)
+            bar.update()
 
         try:
             return audit(limit=limit, on_rule=on_rule)
