@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, reset_queries
 from tqdm import tqdm
 
 from wallets.domain.people import OperatorRefusal, checked_name
@@ -127,11 +127,13 @@ class Command(BaseCommand):
         tallies: defaultdict[Kind, _Tally] = defaultdict(_Tally)
         quiet = not sys.stderr.isatty()
         with tqdm(total=lines, unit="line", disable=quiet, leave=False) as bar:
-            for finding in findings:
+            for nth, finding in enumerate(findings, 1):
                 tally = tallies[finding.kind]
                 tally.add(finding)
                 if finding.line is not None:
                     bar.update(1)
+                if nth % _CHUNK == 0:
+                    reset_queries()  # with DEBUG they are kept, and would grow with the statement
                 named = finding.kind not in (Kind.MATCHED, Kind.RETURN_MATCHED)
                 if named and tally.count <= options["limit"]:
                     self.stdout.write(_as_json(finding) if options["json"] else _as_text(finding))
