@@ -99,6 +99,7 @@ class Executor:
         self._summary = Summary()
         self._budget = plan.limit
         self._drained = False
+        self._new = True
         self._claim_at = 0.0
         self._renew_at = 0.0
         self._bank_troubled = False
@@ -334,11 +335,16 @@ class Executor:
     def _claim(self) -> None:
         begun = time.monotonic()
         self._looked = True
-        if self._drained:
-            # Idle: one cheap look before the gate is bothered.
+        if self._drained or self._new:
+            # Idle, or started for nothing: one cheap look before the gate is bothered.
             wait = self._with_database(self._idle_seconds)
-            if wait is None or wait > 0:
-                self._claim_at = begun + (wait or 0.0)
+            if wait is None:
+                self._claim_at = begun
+                return
+            self._new = False
+            if wait > 0:
+                self._drained = True
+                self._claim_at = begun + wait
                 return
         before_commit(CrashPoint.BEFORE_CLAIM_COMMIT)
         batch = self._with_database(

@@ -286,7 +286,7 @@ class ExecutorTest(TransactionTestCase):
     def test_gives_up_a_single_run_when_the_database_stays_away(self) -> None:
         rules = policy(lease=timedelta(seconds=0.3))
         with (
-            mock.patch.object(executor_module, "claim", side_effect=OperationalError("gone")),
+            mock.patch.object(executor_module, "look_ahead", side_effect=OperationalError("gone")),
             self.assertRaises(DatabaseLost),
         ):
             self.executor(rules=rules).run()
