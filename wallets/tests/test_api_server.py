@@ -73,13 +73,14 @@ class RawRequestTest(LiveServerTestCase):
             b"Accept: \xff",
             b"Cookie: sessionid=\xff\x00",
             b"Accept-Language: \xff",
-            b"Authorization: Bearer \xff",
             b"X-Forwarded-Host: evil.example",
             b"X-HTTP-Method-Override: DELETE",
             b"If-None-Match: *",
             b"Range: bytes=0-1",
         ):
             self.assertEqual(self.answer(b"Content-Length: 13", header), 201, header)
+        key = b"Authorization: Bearer \xff"
+        self.assertEqual(self.answer(b"Content-Length: 13", key), 401)
 
     def test_finds_nothing_at_paths_made_of_bytes(self) -> None:
         for path in (b"/api/\xff", b"/api/%00", b"/api/%", b"/api/wallets/\xd9\xa1/deposit/"):
