@@ -59,6 +59,7 @@ def stages(*, fast: bool, pytest_arguments: Sequence[str], scratch: Path) -> Ite
         [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"],
     )
     if not fast:
+        yield Stage("dependencies audited", _python("scripts.audit_dependencies"))
         yield Stage(
             "demo",
             ["./scripts/run", "--demo-only"],
