@@ -339,6 +339,22 @@ _ENTRIES = (
         field="execute_at",
     ),
     Entry(
+        "moment_in_future",
+        400,
+        Text("That moment has not come yet.", "آن زمان هنوز نرسیده است."),
+        Text(
+            "Ask for an earlier moment, or leave it out; data.database_time is the clock that "
+            "decides.",
+            "زمان زودتری بخواهید یا آن را ننویسید؛ ساعت ملاک در data.database_time آمده است.",
+        ),
+    ),
+    Entry(
+        "period_reversed",
+        400,
+        Text("The period ends before it begins.", "پایان این بازه پیش از آغاز آن است."),
+        Text("Let to be later than from.", "to را دیرتر از from بگذارید."),
+    ),
+    Entry(
         "balance_overflow",
         409,
         Text(

@@ -64,10 +64,14 @@ def _page(results: list[Shown], *, more_older: bool, more_newer: bool) -> Page[S
     )
 
 
+def address(request: Request, **changed: str) -> str:
+    """That of this request, with these parameters changed."""
+    parameters: QueryDict = request.query_params.copy()
+    for name, value in changed.items():
+        parameters[name] = value
+    return str(request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}"))
+
+
 def _link(request: Request, cursors: Cursors, cursor: Cursor | None) -> str | None:
     """The address of the page at ``cursor``, with the filters and the limit of this one."""
-    if cursor is None:
-        return None
-    parameters: QueryDict = request.query_params.copy()
-    parameters["cursor"] = cursors.write(cursor)
-    return str(request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}"))
+    return None if cursor is None else address(request, cursor=cursors.write(cursor))

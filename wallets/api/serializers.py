@@ -22,6 +22,7 @@ from wallets.api.reads import BankCalls
 from wallets.api.refusals import InvalidFields, Problem
 from wallets.api.times import moment, moment_in_query, written
 from wallets.domain.errors import WalletNotFound, WithdrawalNotFound
+from wallets.domain.past import Line
 from wallets.domain.receipts import ClientRequest, TransactionState, WalletState
 from wallets.domain.wallets import WalletRef
 from wallets.domain.withdrawals.projection import Foreseen, Projection
@@ -59,6 +60,16 @@ class WithdrawalRequest:
 @dataclass(frozen=True, slots=True)
 class RescheduleRequest:
     execute_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRequest:
+    since: datetime | None
+    until: datetime | None
+    as_csv: bool
+    # Only what follows the entry with this id.
+    after: int | None
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,33 @@ def page_request(request: Request, cursors: Cursors, filters: Mapping[str, Filte
     )
 
 
+def balance_request(request: Request) -> datetime:
+    """Raises ``InvalidFields``."""
+    at: datetime = read_query(request, required={"at": moment_in_query})["at"]
+    return at
+
+
+def statement_request(request: Request, cursors: Cursors) -> StatementRequest:
+    """Raises ``InvalidFields``."""
+    parsers: dict[str, fields.Parse] = {
+        "from": moment_in_query,
+        "to": moment_in_query,
+        "format": fields.one_of(["json", "csv"]),
+    }
+    as_csv = request.query_params.get("format") == "csv"
+    if not as_csv:
+        parsers |= {"limit": fields.limit, "cursor": cursors.read}
+    values = read_query(request, parsers)
+    cursor: Cursor | None = values.get("cursor")
+    return StatementRequest(
+        since=values.get("from"),
+        until=values.get("to"),
+        as_csv=as_csv,
+        after=cursor.id if cursor else None,
+        limit=values.get("limit", DEFAULT_LIMIT),
+    )
+
+
 def wallet_json(wallet: WalletState) -> dict[str, Any]:
     return {
         "id": wallet.id,
@@ -257,11 +295,25 @@ def _total(amounts: list[int]) -> dict[str, int]:
     return {"count": len(amounts), "amount": sum(amounts)}
 
 
+def line_json(line: Line) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "at": written(line.at),
+        "kind": line.kind,
+        "transaction_id": line.transaction_id,
+        "amount": line.amount,
+        "balance_after": line.balance_after,
+    }
+
+
 def read_query(
-    request: Request, parameters: Mapping[str, fields.Parse] | None = None
+    request: Request,
+    parameters: Mapping[str, fields.Parse] | None = None,
+    *,
+    required: Mapping[str, fields.Parse] | None = None,
 ) -> dict[str, Any]:
-    """The values of these parameters, none of them required. Raises ``InvalidFields``."""
-    if not request.META.get("QUERY_STRING"):
+    """The values of these parameters. Raises ``InvalidFields``."""
+    if not request.META.get("QUERY_STRING") and not required:
         return {}
     problems = [
         Problem("query", name, "repeated_parameter", "is given more than once")
@@ -269,7 +321,9 @@ def read_query(
         if len(values) > 1
     ]
     given = {name: request.query_params[name] for name in request.query_params}
-    values = fields.read_fields(given, place="query", problems=problems, optional=parameters)
+    values = fields.read_fields(
+        given, place="query", problems=problems, required=required, optional=parameters
+    )
     if problems:
         raise InvalidFields(problems)
     return values

@@ -22,6 +22,8 @@ PROJECTION = Text(
     "What will be covered at its time, and what will not, if nothing else happens.",
     "آنچه در زمان خود پوشش داده می‌شود و آنچه نمی‌شود، اگر چیز دیگری رخ ندهد.",
 )
+BALANCE_AT = Text("The balance at that moment.", "موجودی در آن لحظه.")
+STATEMENT = Text("The statement of that period.", "صورت‌حساب آن بازه.")
 ERRORS = Text("Every error code of this API.", "همهٔ کدهای خطای این API.")
 HEALTHY = Text("The service is healthy.", "سرویس سالم است.")
 METHODS = Text("These methods are allowed here.", "این متدها در این نشانی مجاز است.")

@@ -6,6 +6,7 @@ from wallets.api.views.errors import ErrorsView
 from wallets.api.views.fallback import NothingHereView
 from wallets.api.views.health import HealthView
 from wallets.api.views.opening import WalletsView
+from wallets.api.views.past import BalanceView, StatementView
 from wallets.api.views.projection import ProjectionView
 from wallets.api.views.transactions import TransactionsView
 from wallets.api.views.wallet import WalletView
@@ -32,6 +33,8 @@ urlpatterns = [
         RescheduleView.as_view(),
         name="reschedule",
     ),
+    path("api/wallets/<str:wallet_id>/balance/", BalanceView.as_view(), name="balance"),
+    path("api/wallets/<str:wallet_id>/statement/", StatementView.as_view(), name="statement"),
     path("api/wallets/<str:wallet_id>/projection/", ProjectionView.as_view(), name="projection"),
     path(
         "api/wallets/<str:wallet_id>/transactions/", TransactionsView.as_view(), name="transactions"

@@ -73,6 +73,18 @@ class ExecuteAtNotInFuture(DomainError):
     code = "execute_at_not_in_future"
 
 
+class MomentInFuture(DomainError):
+    """What will be at a moment that has not come yet cannot be told."""
+
+    code = "moment_in_future"
+
+
+class PeriodReversed(DomainError):
+    """The period ends before it begins."""
+
+    code = "period_reversed"
+
+
 class IdempotencyKeyReused(DomainError):
     """The Idempotency-Key was used before with a different request."""
 

@@ -10,6 +10,7 @@ from wallets.api.refusals import InvalidFields, Problem
 from wallets.domain import errors as domain
 
 _MOMENT = datetime(2026, 11, 27, 15, 45, 56, 123456, tzinfo=UTC)
+_EARLIER = datetime(2026, 11, 1, tzinfo=UTC)
 _FIRST = {
     "wallet_not_found": domain.WalletNotFound(),
     "withdrawal_not_found": domain.WithdrawalNotFound(),
@@ -17,6 +18,8 @@ _FIRST = {
     "withdrawal_not_reschedulable": domain.WithdrawalNotReschedulable(status="PROCESSING"),
     "currency_mismatch": domain.CurrencyMismatch(wallet_currency="IRR"),
     "execute_at_not_in_future": domain.ExecuteAtNotInFuture(database_time=_MOMENT),
+    "moment_in_future": domain.MomentInFuture(database_time=_MOMENT),
+    "period_reversed": domain.PeriodReversed(**{"from": _MOMENT, "to": _EARLIER}),
     "balance_overflow": domain.BalanceOverflow(balance=9_223_372_036_854_775_807),
     "balance_limit_exceeded": domain.BalanceLimitExceeded(limit=1_000_000, balance=900_000),
     "withdrawal_limit_exceeded": domain.WithdrawalLimitExceeded(limit=500_000),

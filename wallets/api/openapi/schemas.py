@@ -225,6 +225,21 @@ COMPONENTS: dict[str, Schema] = {
             "amount": {"type": "integer", "minimum": 0, "description": "Minor units."},
         }
     ),
+    "StatementEntry": _object(
+        {
+            "id": _ID,
+            "at": _time("UTC."),
+            "kind": {"type": "string", "enum": ["deposit", "return", "withdrawal", "refund"]},
+            "transaction_id": _ID,
+            "amount": {
+                "type": "integer",
+                "format": "int64",
+                "description": "Minor units; below zero for what left the wallet.",
+                "example": -50000,
+            },
+            "balance_after": BALANCE,
+        }
+    ),
     "FieldError": _object(
         {
             "in": {"type": "string", "enum": ["body", "query", "header"]},
@@ -300,6 +315,37 @@ COMPONENTS: dict[str, Schema] = {
                     "type": "boolean",
                     "description": "Whether there are more than these, which are not counted.",
                 },
+            }
+        ),
+    ),
+    "BalanceShown": envelope(
+        200,
+        _object(
+            {
+                "wallet_id": _ID,
+                "currency": CURRENCY,
+                "at": _time("The moment that was asked for, in UTC."),
+                "balance": BALANCE,
+            }
+        ),
+    ),
+    "StatementShown": envelope(
+        200,
+        _object(
+            {
+                "wallet_id": _ID,
+                "currency": CURRENCY,
+                "from": _time("UTC."),
+                "to": _time("UTC."),
+                "opening_balance": BALANCE,
+                "closing_balance": BALANCE,
+                "entries": {
+                    "type": "array",
+                    "maxItems": 100,
+                    "items": ref("StatementEntry"),
+                    "description": "Oldest first.",
+                },
+                "next": _nullable_text("Address of the page with later ones; null at the end."),
             }
         ),
     ),
