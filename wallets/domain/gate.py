@@ -20,6 +20,8 @@ from wallets.models.clock import database_now
 GATE = "bank"
 # Seconds' worth of tokens that may be saved up, for what comes late to the gate.
 _BURST_SECONDS = 0.1
+# What is claimed within one second may be sent within a shorter one: this much is left for that.
+_SPREAD = 0.06
 _POLL = timedelta(seconds=1)
 # How long everybody waits after a 429 that names no time.
 _DEFAULT_THROTTLE = timedelta(seconds=1)
@@ -145,8 +147,8 @@ def _burst(policy: PayoutPolicy) -> float:
 
 def _refill_rate(policy: PayoutPolicy) -> float:
     """Tokens a second. What may be saved up is taken off the limit, so that a full bucket and a
-    second's refill together are no more than the limit: it holds in any second, not on average."""
-    return policy.max_rps - _burst(policy) + 1
+    second's refill together are less than the limit: it holds in any second, not on average."""
+    return policy.max_rps * (1 - _SPREAD) - _burst(policy) + 1
 
 
 def _tokens(gate: BankGate, now: datetime, policy: PayoutPolicy) -> float:
