@@ -118,7 +118,9 @@ def _permitted_by_the_bank(
     tokens = _tokens(gate, now, policy)
     if policy.max_rps > 0:
         if tokens < 1:
-            wait = timedelta(seconds=(1 - tokens) / _refill_rate(policy))
+            # Rounded up, so that whoever waits so long finds a whole token.
+            seconds = (1 - tokens) / _refill_rate(policy)
+            wait = timedelta(seconds=seconds) + timedelta.resolution
             return Permission(closed=Closed.RATE_LIMITED, wait=wait, troubled=troubled)
         allowed = min(allowed, int(tokens))
     return Permission(
