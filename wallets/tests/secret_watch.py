@@ -29,7 +29,7 @@ def listen() -> None:
     The service's own are not printed: what a test expects to be logged it asserts, and the rest
     would bury the results. They are made all the same.
     """
-    logging.Logger.handle = _watched  # type: ignore[method-assign]
+    logging.Logger.handle = _watched  # type: ignore[assignment,method-assign]
     for handler in logging.getLogger("wallets").handlers:
         handler.setLevel(logging.CRITICAL)
 
