@@ -139,7 +139,7 @@ if env.flag("TRUST_X_FORWARDED_PROTO", False):
 TRUST_X_FORWARDED_FOR = env.flag("TRUST_X_FORWARDED_FOR", False)
 # Longest request body, in bytes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer(
-    "MAX_REQUEST_BYTES", 262_144, minimum=1_024, maximum=16_777_216
+    "MAX_REQUEST_BYTES", 524_288, minimum=1_024, maximum=16_777_216
 )
 
 # --- Wallets -------------------------------------------------------------------------------------

@@ -317,6 +317,32 @@ _ENTRIES = (
         ),
         of_field=True,
     ),
+    Entry(
+        "items_invalid",
+        400,
+        Text(
+            "The items must be an array of 1 to 1000 JSON objects.",
+            "مقدار items باید آرایه‌ای از 1 تا 1000 شیء JSON باشد.",
+        ),
+        Text(
+            "Send objects with wallet and amount, and split what is longer.",
+            "شیءهایی با wallet و amount بفرستید و آنچه را بلندتر است چند بخش کنید.",
+        ),
+        of_field=True,
+    ),
+    Entry(
+        "wallet_invalid",
+        400,
+        Text(
+            "The wallet must be given by its id or its uuid.",
+            "کیف پول باید با شناسه یا uuid آن مشخص شود.",
+        ),
+        Text(
+            "Use the id or the uuid from the answer that created the wallet.",
+            "شناسه یا uuid پاسخِ ساخت کیف پول را به کار ببرید.",
+        ),
+        of_field=True,
+    ),
     # --- What the domain refuses -----------------------------------------------------------------
     Entry(
         "currency_mismatch",
@@ -407,6 +433,20 @@ _ENTRIES = (
             "data.planned جمع برداشت‌های آن روز است.",
         ),
         field="amount",
+    ),
+    Entry(
+        "bulk_refused",
+        409,
+        Text(
+            "At least one deposit was refused, so none was made.",
+            "دست‌کم یک واریز پذیرفته نشد، پس هیچ‌یک انجام نشد.",
+        ),
+        Text(
+            "data.results has those that were refused; correct or remove them, or use the mode "
+            "each.",
+            "واریزهای ردشده در data.results آمده است؛ آن‌ها را اصلاح یا حذف کنید، "
+            "یا mode را each بگذارید.",
+        ),
     ),
     Entry(
         "withdrawal_not_cancellable",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wallets.api.currencies import CURRENCIES
+from wallets.api.idempotency import KEY
 from wallets.api.refusals import Problem, Unfit
 from wallets.models import MAX_BALANCE
 
@@ -72,6 +73,13 @@ def currency(value: object) -> str:
     return value
 
 
+def idempotency_key(value: object) -> str:
+    """Raises ``Unfit``."""
+    if not isinstance(value, str) or not KEY.fullmatch(value):
+        raise Unfit("idempotency_key_invalid", "must have 1 to 128 printable ASCII characters")
+    return value
+
+
 def limit(text: str) -> int:
     """Raises ``Unfit``."""
     if not re.fullmatch(r"[1-9][0-9]?|100", text):
@@ -86,9 +94,9 @@ def balance(text: str) -> int:
     return int(text)
 
 
-def one_of(choices: list[str]) -> Callable[[str], str]:
-    def choice(text: str) -> str:
-        if text not in choices:
+def one_of(choices: list[str]) -> Callable[[object], str]:
+    def choice(text: object) -> str:
+        if not isinstance(text, str) or text not in choices:
             raise Unfit("choice_invalid", f"must be one of {', '.join(choices)}")
         return text
 

@@ -10,7 +10,7 @@ from typing import Any
 from wallets.api.refusals import Problem
 from wallets.api.times import written
 
-_KEY = re.compile(r"[ -~]{1,128}")
+KEY = re.compile(r"[ -~]{1,128}")
 
 
 def read_key(meta: Mapping[str, Any], problems: list[Problem]) -> str | None:
@@ -20,7 +20,7 @@ def read_key(meta: Mapping[str, Any], problems: list[Problem]) -> str | None:
         return None
     # Blanks around a header's value are no part of it, but not every server drops them.
     key: str = given.strip(" \t")
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         problems.append(
             Problem(
                 "header",

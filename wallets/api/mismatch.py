@@ -1,10 +1,12 @@
 """Tell a client what differs when it used an Idempotency-Key for two different requests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from uuid import UUID
 
 from wallets.api.serializers import DepositRequest, WithdrawalRequest
+from wallets.domain.bulk_deposits import BulkItem
 from wallets.domain.errors import IdempotencyKeyReused
 from wallets.domain.wallets import WalletRef, find_wallet
 from wallets.models import Transaction, Type
@@ -46,3 +48,32 @@ def _execute_at_differs(earlier: Transaction, asked: DepositRequest | Withdrawal
     # As it was asked for then, whatever has become of the withdrawal.
     first = datetime.fromisoformat(earlier.request_snapshot["execute_at"])
     return asked.execute_at != first
+
+
+def fields_that_differ(items: Sequence[BulkItem]) -> list[list[str]]:
+    """Of each item with a key that was used for something else. In one query for all of them."""
+    keys = [item.request.key for item in items if item.request is not None]
+    rows = Transaction.objects.filter(type=Type.DEPOSIT, request_key__in=keys).values_list(
+        "request_key", "wallet_id", "wallet__uuid", "amount", "wallet__currency"
+    )
+    earlier = {
+        (key, ref): (amount, currency)
+        for key, pk, ref_uuid, amount, currency in (rows if keys else ())
+        for ref in (pk, ref_uuid)
+    }
+    return [_fields_of(item, earlier) for item in items]
+
+
+def _fields_of(
+    item: BulkItem, earlier: Mapping[tuple[str | None, int | UUID], tuple[int, str]]
+) -> list[str]:
+    named = item.wallet.ref if isinstance(item.wallet, WalletRef) else item.wallet
+    found = earlier.get((item.request.key if item.request else None, named))
+    if found is None:
+        return []  # used by an item of the same request, which was not made either
+    amount, currency = found
+    differs = {
+        "amount": item.amount != amount,
+        "currency": item.currency not in (None, currency),
+    }
+    return [name for name, yes in differs.items() if yes] or ["currency"]

@@ -7,6 +7,7 @@ field takes "100", true and 1e2 for amounts.
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ from wallets.api.cursors import Cursor, Cursors
 from wallets.api.idempotency import fingerprint, read_key
 from wallets.api.parsers import check_framing
 from wallets.api.reads import BankCalls
-from wallets.api.refusals import InvalidFields, Problem
+from wallets.api.refusals import InvalidFields, Problem, Unfit
 from wallets.api.times import moment, moment_in_query, written
 from wallets.domain.errors import WalletNotFound, WithdrawalNotFound
 from wallets.domain.past import Line
@@ -116,6 +117,14 @@ def wallet_ref(text: str, tenant_id: int | None) -> WalletRef:
     raise WalletNotFound
 
 
+def wallet_reference(value: object, tenant_id: int | None) -> WalletRef:
+    """The id or uuid in a body. Raises ``Unfit``."""
+    if type(value) in (int, str):
+        with suppress(WalletNotFound):
+            return wallet_ref(str(value), tenant_id)
+    raise Unfit("wallet_invalid", "must be a wallet's id or its uuid")
+
+
 def withdrawal_number(text: str) -> int:
     """The id in a path. Raises ``WithdrawalNotFound`` for what cannot be one."""
     if _ID.fullmatch(text) and (number := int(text)) <= MAX_BALANCE:
@@ -125,7 +134,7 @@ def withdrawal_number(text: str) -> int:
 
 def opening_request(request: Request) -> OpeningRequest:
     """Raises ``Refusal``, ``InvalidFields``."""
-    values, client = _read_post(request, optional={"currency": fields.currency})
+    values, client = read_post(request, optional={"currency": fields.currency})
     return OpeningRequest(
         currency=values.get("currency", settings.WALLET_DEFAULT_CURRENCY), client=client
     )
@@ -133,7 +142,7 @@ def opening_request(request: Request) -> OpeningRequest:
 
 def deposit_request(request: Request) -> DepositRequest:
     """Raises ``Refusal``, ``InvalidFields``."""
-    values, client = _read_post(
+    values, client = read_post(
         request, required={"amount": fields.amount}, optional={"currency": fields.currency}
     )
     return DepositRequest(amount=values["amount"], currency=values.get("currency"), client=client)
@@ -141,7 +150,7 @@ def deposit_request(request: Request) -> DepositRequest:
 
 def withdrawal_request(request: Request) -> WithdrawalRequest:
     """Raises ``Refusal``, ``InvalidFields``."""
-    values, client = _read_post(
+    values, client = read_post(
         request,
         required={"amount": fields.amount, "execute_at": moment},
         optional={"currency": fields.currency},
@@ -156,12 +165,12 @@ def withdrawal_request(request: Request) -> WithdrawalRequest:
 
 def cancel_request(request: Request) -> None:
     """Nothing to say: an empty object, or no body. Raises ``Refusal``, ``InvalidFields``."""
-    _read_post(request)
+    read_post(request)
 
 
 def reschedule_request(request: Request) -> RescheduleRequest:
     """Raises ``Refusal``, ``InvalidFields``."""
-    values, _ = _read_post(request, required={"execute_at": moment})
+    values, _ = read_post(request, required={"execute_at": moment})
     return RescheduleRequest(execute_at=values["execute_at"])
 
 
@@ -329,7 +338,7 @@ def read_query(
     return values
 
 
-def _read_post(
+def read_post(
     request: Request,
     *,
     required: Mapping[str, fields.Parse] | None = None,

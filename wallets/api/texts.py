@@ -4,6 +4,11 @@ from wallets.api.catalogue import Text
 
 OPENED = Text("The wallet was created.", "کیف پول ساخته شد.")
 DEPOSITED = Text("The deposit was applied.", "واریز انجام شد.")
+BULK_APPLIED = Text("All deposits were applied.", "همهٔ واریزها انجام شد.")
+BULK_IN_PART = Text(
+    "Not every deposit was applied; each result says what became of one.",
+    "همهٔ واریزها انجام نشد؛ هر نتیجه سرنوشت یکی را می‌گوید.",
+)
 SCHEDULED = Text("The withdrawal was scheduled.", "برداشت زمان‌بندی شد.")
 WALLET = Text("The wallet and its newest transactions.", "کیف پول و تازه‌ترین تراکنش‌های آن.")
 PAGE = Text("A page of transactions, newest first.", "یک صفحه از تراکنش‌ها، از تازه به کهنه.")

@@ -1,5 +1,6 @@
 from django.urls import path, re_path
 
+from wallets.api.views.bulk import BulkDepositsView
 from wallets.api.views.deposits import DepositView
 from wallets.api.views.docs import DocsView, SchemaView
 from wallets.api.views.errors import ErrorsView
@@ -15,6 +16,7 @@ from wallets.api.views.withdrawals import WithdrawalsView
 
 urlpatterns = [
     path("api/wallets/", WalletsView.as_view(), name="wallets"),
+    path("api/wallets/deposits/bulk/", BulkDepositsView.as_view(), name="bulk"),
     path("api/wallets/<str:wallet_id>/", WalletView.as_view(), name="wallet"),
     path("api/wallets/<str:wallet_id>/deposit/", DepositView.as_view(), name="deposit"),
     path("api/wallets/<str:wallet_id>/withdrawals/", WithdrawalsView.as_view(), name="withdrawals"),

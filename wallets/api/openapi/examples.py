@@ -49,6 +49,8 @@ _FIELDS = {
         "must have 1 to 128 printable ASCII characters",
     ),
     "limit_invalid": ("query", "limit", "must be a whole number from 1 to 100"),
+    "items_invalid": ("body", "items", "must be an array of 1 to 1000 JSON objects"),
+    "wallet_invalid": ("body", "wallet", "must be a wallet's id or its uuid"),
     "balance_invalid": (
         "query",
         "min_balance",

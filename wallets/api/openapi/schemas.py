@@ -127,6 +127,19 @@ def _wallet_and(*, status: int, **more: Schema) -> Schema:
     return envelope(status, _object({"wallet": ref("Wallet"), **more}))
 
 
+def _bulk(status: int) -> Schema:
+    return envelope(
+        status,
+        _object(
+            {
+                "accepted": _count("How many deposits are made, now or by an earlier request."),
+                "refused": _count("How many are not."),
+                "results": {"type": "array", "maxItems": 1000, "items": ref("BulkResult")},
+            }
+        ),
+    )
+
+
 def _page_of(component: str) -> Schema:
     return envelope(
         200,
@@ -269,6 +282,44 @@ COMPONENTS: dict[str, Schema] = {
         {"amount": _AMOUNT, "execute_at": _EXECUTE_AT, "currency": _OPTIONAL_CURRENCY},
         required=["amount", "execute_at"],
     ),
+    "BulkRequest": _object(
+        {
+            "mode": {
+                "type": "string",
+                "enum": ["all_or_nothing", "each"],
+                "default": "all_or_nothing",
+            },
+            "items": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 1000,
+                # Loose, because what is wrong with an item is told in its result.
+                "items": {
+                    "type": "object",
+                    "description": "wallet (id or uuid) and amount; currency and idempotency_key "
+                    "may be left out.",
+                    "properties": {
+                        "wallet": {},
+                        "amount": {},
+                        "currency": {},
+                        "idempotency_key": {},
+                    },
+                },
+            },
+        },
+        required=["items"],
+    ),
+    "BulkResult": _object(
+        {
+            "index": _count("The item's place, from 0."),
+            "detail": {"type": "string", "description": "For developers, in English."},
+            "message": ref("Message"),
+            "status": {"type": "integer", "description": "As of a deposit on its own."},
+            "data": {"type": "object", "description": "As of a deposit on its own."},
+        }
+    ),
+    "BulkApplied": _bulk(201),
+    "BulkAppliedInPart": _bulk(200),
     "RescheduleRequest": _object({"execute_at": _EXECUTE_AT}),
     "Nothing": _object({}),
     "WithdrawalChanged": envelope(200, _object({"withdrawal": ref("Transaction")})),

@@ -1,0 +1,144 @@
+"""Many deposits in one request: read each on its own, answer each as if it had come alone."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework.request import Request
+
+from wallets.api import fields
+from wallets.api.errors import exception_handler
+from wallets.api.idempotency import fingerprint
+from wallets.api.mismatch import fields_that_differ
+from wallets.api.refusals import InvalidFields, Problem, Unfit
+from wallets.api.serializers import read_post, transaction_json, wallet_json, wallet_reference
+from wallets.api.texts import DEPOSITED
+from wallets.domain.bulk_deposits import MOST_ITEMS, BulkItem
+from wallets.domain.errors import DomainError, IdempotencyKeyReused
+from wallets.domain.receipts import ClientRequest, Receipt
+
+ALL_OR_NOTHING = "all_or_nothing"
+MODES = [ALL_OR_NOTHING, "each"]
+
+Result = dict[str, Any]
+Asked = BulkItem | InvalidFields
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRequest:
+    """``items``: what was asked for, or what is wrong with it."""
+
+    items: list[Asked]
+    all_or_nothing: bool
+
+    @property
+    def valid(self) -> list[BulkItem]:
+        return [item for item in self.items if isinstance(item, BulkItem)]
+
+
+def bulk_request(request: Request, tenant_id: int | None) -> BulkRequest:
+    """Raises ``Refusal``, ``InvalidFields``: what is wrong with one item is kept with it."""
+    values, client = read_post(
+        request, required={"items": _items}, optional={"mode": fields.one_of(MODES)}
+    )
+    return BulkRequest(
+        items=[
+            _item(given, tenant_id, _derived_key(client, nth))
+            for nth, given in enumerate(values["items"])
+        ],
+        all_or_nothing=values.get("mode", ALL_OR_NOTHING) == ALL_OR_NOTHING,
+    )
+
+
+def results(
+    asked: Sequence[Asked], decided: Sequence[Receipt | DomainError | None]
+) -> list[Result]:
+    """Of every item that was accepted or refused; ``decided``: what became of the valid ones."""
+    _name_what_differs(asked, decided)
+    of_valid = iter(decided)
+    outcomes = [item if isinstance(item, InvalidFields) else next(of_valid, None) for item in asked]
+    return [
+        {"index": nth, **_answer(outcome)}
+        for nth, outcome in enumerate(outcomes)
+        if outcome is not None
+    ]
+
+
+def _answer(outcome: Receipt | DomainError | InvalidFields) -> Result:
+    if isinstance(outcome, Receipt):
+        return _accepted(outcome)
+    envelope: Result = json.loads(exception_handler(outcome, {}).content)
+    return envelope
+
+
+def _accepted(receipt: Receipt) -> Result:
+    data = {"wallet": wallet_json(receipt.wallet)}
+    amount = 0
+    if receipt.transaction is not None:
+        data["transaction"] = transaction_json(receipt.transaction)
+        amount = receipt.transaction.amount
+    return {
+        "detail": f"{amount} was added to the balance.",
+        "message": DEPOSITED.as_json(),
+        "status": 201,
+        "data": data,
+    }
+
+
+def _items(value: object) -> list[dict[str, Any]]:
+    """Raises ``Unfit``."""
+    if isinstance(value, list) and 1 <= len(value) <= MOST_ITEMS:
+        objects = [each for each in value if isinstance(each, dict)]
+        if len(objects) == len(value):
+            return objects
+    raise Unfit("items_invalid", f"must be an array of 1 to {MOST_ITEMS} JSON objects")
+
+
+def _item(given: dict[str, Any], tenant_id: int | None, key: str | None) -> Asked:
+    problems: list[Problem] = []
+    values = fields.read_fields(
+        given,
+        place="body",
+        problems=problems,
+        required={
+            "wallet": lambda value: wallet_reference(value, tenant_id),
+            "amount": fields.amount,
+        },
+        optional={"currency": fields.currency, "idempotency_key": fields.idempotency_key},
+    )
+    if problems:
+        return InvalidFields(problems)
+    key = values.get("idempotency_key", key)
+    # As that of a single deposit, so that either replays the other.
+    said = {name: value for name, value in values.items() if name in ("amount", "currency")}
+    return BulkItem(
+        wallet=values["wallet"],
+        amount=values["amount"],
+        currency=values.get("currency"),
+        request=None if key is None else ClientRequest(key, fingerprint(said)),
+    )
+
+
+def _derived_key(client: ClientRequest | None, nth: int) -> str | None:
+    """For an item without a key of its own: that of the request and its place in it."""
+    if client is None:
+        return None
+    digest = hashlib.sha256(client.key.encode()).hexdigest()
+    return f"bulk-{digest[:40]}-{nth}"
+
+
+def _name_what_differs(
+    asked: Sequence[Asked], decided: Sequence[Receipt | DomainError | None]
+) -> None:
+    valid = [item for item in asked if isinstance(item, BulkItem)]
+    reused = [
+        (item, outcome)
+        for item, outcome in zip(valid, decided, strict=False)
+        if isinstance(outcome, IdempotencyKeyReused)
+    ]
+    for (_, outcome), names in zip(
+        reused, fields_that_differ([item for item, _ in reused]), strict=True
+    ):
+        outcome.details["fields"] = names
