@@ -19,6 +19,7 @@ from wallets.domain import gate
 from wallets.domain.gate import Closed, Finding
 from wallets.domain.outcomes import BankHealth, CallKind, Outcome, Verdict
 from wallets.domain.policy import PayoutPolicy
+from wallets.domain.statements.rows import BEGINNING, Horizon
 from wallets.domain.withdrawals.agenda import look_ahead
 from wallets.domain.withdrawals.claim import ClaimBatch, claim
 from wallets.domain.withdrawals.followup import Step
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 _TICK = 0.2  # seconds
 _SETTLE_BATCH = 100
+_LOOK_BACK = 5.0  # seconds between two claims that look at the queues from their beginning
 _SETTLE_AFTER = 0.05  # seconds a result may wait for company
 _EMPTY_HANDED = 0.05  # seconds until the next claim after one that got nothing
 _PAUSE_LOOK = 1.0  # seconds between two looks whether payouts were paused
@@ -100,6 +102,8 @@ class Executor:
         self._budget = plan.limit
         self._drained = False
         self._new = True
+        self._horizon = BEGINNING
+        self._look_back_at = 0.0
         self._claim_at = 0.0
         self._renew_at = 0.0
         self._bank_troubled = False
@@ -335,9 +339,10 @@ class Executor:
     def _claim(self) -> None:
         begun = time.monotonic()
         self._looked = True
+        since = self._since(begun)
         if self._drained or self._new:
             # Idle, or started for nothing: one cheap look before the gate is bothered.
-            wait = self._with_database(self._idle_seconds)
+            wait = self._with_database(lambda: self._idle_seconds(since))
             if wait is None:
                 self._claim_at = begun
                 return
@@ -354,6 +359,7 @@ class Executor:
                 policy=self._policy,
                 random_source=self._random,
                 most_lapsed=self._free_for_lapsed(),
+                since=since,
             )
         )
         if batch is None:
@@ -363,7 +369,19 @@ class Executor:
         if batch.reclaimed:
             reach(CrashPoint.IN_RECLAIM)
         self._take(batch, begun)
+        self._horizon = batch.seen
+        if not self._plan.loop and since != BEGINNING:
+            # The last look of a single run is one at everything.
+            self._look_back_at = begun if self._drained else self._look_back_at
+            self._drained = False
         self._claim_at = begun + self._wait_after(batch)
+
+    def _since(self, now: float) -> Horizon:
+        """Mostly from where the last claim ended, now and then from the beginning."""
+        if now < self._look_back_at:
+            return self._horizon
+        self._look_back_at = now + _LOOK_BACK
+        return BEGINNING
 
     def _free_for_lapsed(self) -> int:
         """None until half are free: few big batches, here too."""
@@ -421,8 +439,8 @@ class Executor:
             logger.info("not claiming: %s", closed, extra={"worker": str(self.worker)})
         self._closed = closed
 
-    def _idle_seconds(self) -> float:
-        outlook = look_ahead()
+    def _idle_seconds(self, since: Horizon) -> float:
+        outlook = look_ahead(since)
         self._note_pause(outlook.halted_reason)
         coming = outlook.next_work_in
         # Never longer than asked for: the pause bounds how late a new withdrawal is seen.

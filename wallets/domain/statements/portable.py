@@ -14,6 +14,7 @@ from wallets.domain.statements.rows import (
     DepositKey,
     DepositRow,
     EarlierDeposit,
+    Horizon,
     LockedResults,
     LockedWallet,
     LockedWork,
@@ -70,12 +71,15 @@ def lock_results(ids: Collection[int], moving: Collection[int]) -> LockedResults
     return LockedResults(rows=rows, wallets=wallets, now=database_now())
 
 
-def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> LockedWork:
+def lock_work(
+    *, now: datetime, most: int, most_lapsed: int, share: int, since: Horizon
+) -> LockedWork:
     """Lock lapsed and due withdrawals that nobody else has locked, and the wallets of the due.
 
     Of ``most`` rows, as many as there are lapsed, but not more than ``share``, are kept from the
     due ones; up to ``most_lapsed`` lapsed ones are locked, for what the due ones leave.
     """
+    # Always from the beginning: SQLite keeps no finished rows in its indexes.
     lapsed = lock_lapsed(most_lapsed, now)
     due = lock_due(most - min(len(lapsed), share), now)
     wallets = lock_wallets(row.wallet_id for row in due)

@@ -19,6 +19,7 @@ from wallets.domain.statements.rows import (
     DepositRow,
     EarlierDeposit,
     EntryRow,
+    Horizon,
     LockedResults,
     LockedWallet,
     LockedWork,
@@ -31,6 +32,7 @@ from wallets.models import Status
 from wallets.models.clock import database_now
 
 _WIDTH = len(_NAMES)
+_STATUS = _NAMES.index("status")
 COLUMNS = ", ".join(_NAMES)
 
 # Writes all or nothing. ``NOT EXISTS`` sees what had committed when the statement began; a deposit
@@ -188,10 +190,12 @@ _LOCK_WORK = f"""
     WITH lapsed AS (
         SELECT {COLUMNS}, lease_expires_at AS turn FROM wallets_transaction
         WHERE status = 'PROCESSING' AND lease_expires_at <= %(now)s
+          AND lease_expires_at >= %(lapsed_since)s::timestamptz
         ORDER BY lease_expires_at, id LIMIT %(most_lapsed)s FOR NO KEY UPDATE SKIP LOCKED
     ), due AS (
         SELECT {COLUMNS}, execute_at AS turn FROM wallets_transaction
         WHERE status = 'SCHEDULED' AND execute_at <= %(now)s
+          AND execute_at >= %(due_since)s::timestamptz
         ORDER BY execute_at, id
         LIMIT %(most)s - least((SELECT count(*) FROM lapsed), %(share)s)
         FOR NO KEY UPDATE SKIP LOCKED
@@ -217,7 +221,9 @@ def lock_results(ids: Collection[int], moving: Collection[int]) -> LockedResults
     )
 
 
-def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> LockedWork:
+def lock_work(
+    *, now: datetime, most: int, most_lapsed: int, share: int, since: Horizon
+) -> LockedWork:
     """Lock lapsed and due withdrawals that nobody else has locked, and the wallets of the due.
 
     Of ``most`` rows, as many as there are lapsed, but not more than ``share``, are kept from the
@@ -225,16 +231,36 @@ def lock_work(*, now: datetime, most: int, most_lapsed: int, share: int) -> Lock
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            _LOCK_WORK, {"now": now, "most": most, "most_lapsed": most_lapsed, "share": share}
+            _LOCK_WORK,
+            {
+                "now": now,
+                "most": most,
+                "most_lapsed": most_lapsed,
+                "share": share,
+                "lapsed_since": since.lapsed or "-infinity",
+                "due_since": since.due or "-infinity",
+            },
         )
         found = cursor.fetchall()
-    rows = [Row(*values[:_WIDTH]) for values in found]
+    lapsed = [values for values in found if values[_STATUS] == Status.PROCESSING]
+    due = [values for values in found if values[_STATUS] == Status.SCHEDULED]
+    most_due = most - min(len(lapsed), share)
     return LockedWork(
-        lapsed=[row for row in rows if row.status == Status.PROCESSING],
-        due=[row for row in rows if row.status == Status.SCHEDULED],
+        lapsed=[Row(*values[:_WIDTH]) for values in lapsed],
+        due=[Row(*values[:_WIDTH]) for values in due],
         wallets=_wallets(found),
         now=found[-1][-1] if found else now,
+        seen=Horizon(
+            lapsed=_seen(lapsed, most_lapsed, now) if most_lapsed else since.lapsed,
+            due=_seen(due, most_due, now) if most_due else since.due,
+        ),
     )
+
+
+def _seen(found: Sequence[tuple[Any, ...]], most: int, now: datetime) -> datetime:
+    """Up to the last one's turn, or up to now when there were fewer than would have been taken."""
+    last: datetime = found[-1][_WIDTH] if len(found) == most else now
+    return last
 
 
 def _wallets(found: Sequence[tuple[Any, ...]]) -> dict[int, LockedWallet]:

@@ -29,16 +29,32 @@ class LockedResults:
 
 
 @dataclass(frozen=True, slots=True)
+class Horizon:
+    """Up to where the two queues have been seen to the end; ``None``: from their beginning on.
+
+    Finished withdrawals stay in the indexes of the queues for as long as anybody's snapshot may
+    need them, and a look from the beginning wades through all of them.
+    """
+
+    lapsed: datetime | None = None
+    due: datetime | None = None
+
+
+BEGINNING = Horizon()
+
+
+@dataclass(frozen=True, slots=True)
 class LockedWork:
     """Lapsed and due withdrawals, each in its order, and then the wallets of the due ones.
 
-    ``now``: after that.
+    ``now``: after that. ``seen``: from where the next look may begin.
     """
 
     lapsed: list[Row]
     due: list[Row]
     wallets: dict[int, LockedWallet]
     now: datetime
+    seen: Horizon = BEGINNING
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from django.db.models import Subquery
 from django.db.models.functions import Now
 
 from wallets.domain.gate import GATE
+from wallets.domain.statements.rows import BEGINNING, Horizon
 from wallets.models import BankGate, Status, Transaction
 
 
@@ -21,10 +22,17 @@ class Outlook:
     halted_reason: str
 
 
-def look_ahead() -> Outlook:
-    """One statement, two index look-ups: this is all that an idle executor asks."""
+def look_ahead(since: Horizon = BEGINNING) -> Outlook:
+    """One statement, two index look-ups: this is all that an idle executor asks.
+
+    ``since``: as for a claim.
+    """
     due = Transaction.objects.filter(status=Status.SCHEDULED).order_by("execute_at", "id")
     lapse = Transaction.objects.filter(status=Status.PROCESSING).order_by("lease_expires_at", "id")
+    if since.due is not None:
+        due = due.filter(execute_at__gte=since.due)
+    if since.lapsed is not None:
+        lapse = lapse.filter(lease_expires_at__gte=since.lapsed)
     halted_reason, now, *times = BankGate.objects.values_list(
         "halted_reason",
         Now(),

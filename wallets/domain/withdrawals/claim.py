@@ -17,7 +17,7 @@ from wallets.domain.outcomes import Transfer
 from wallets.domain.policy import PayoutPolicy
 from wallets.domain.statements import for_database
 from wallets.domain.statements.portable import lock_due, lock_lapsed
-from wallets.domain.statements.rows import LockedWork
+from wallets.domain.statements.rows import BEGINNING, Horizon, LockedWork
 from wallets.domain.withdrawals import lifecycle
 from wallets.domain.withdrawals.followup import Step, key_is_kept_for, next_step
 from wallets.domain.withdrawals.lifecycle import Transition
@@ -26,6 +26,10 @@ from wallets.models import StatusChange, Wallet
 from wallets.models.clock import database_now
 
 logger = logging.getLogger("wallets.claim")
+
+# How long after its check against the clock a transaction that schedules may commit at the latest,
+# but for accidents. Until then a withdrawal may turn up behind others that were due after it.
+_LATEST = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class ClaimBatch:
     stranded: int = 0
     # False when more may be waiting right now.
     drained: bool = True
+    # From where the next claim may look.
+    seen: Horizon = BEGINNING
 
     @property
     def taken(self) -> int:
@@ -67,6 +73,7 @@ def claim(
     policy: PayoutPolicy,
     random_source: random.Random,
     most_lapsed: int | None = None,
+    since: Horizon = BEGINNING,
 ) -> ClaimBatch:
     """Take at most ``wanted`` withdrawals: lapsed leases and due ones, half and half.
 
@@ -74,6 +81,9 @@ def claim(
     a wallet, due withdrawals are decided in order of (execute_at, id) against the balance of that
     moment. The gate makes claims of all executors take turns, so the order holds across batches;
     row locks make them safe even without it.
+
+    ``since``: look from there, where an earlier claim has seen everything before. What turned up
+    behind it, or was locked by somebody then, is found by a claim that looks from the beginning.
     """
     with transaction.atomic():
         entered = gate.enter()
@@ -85,7 +95,7 @@ def claim(
             drained = permission.closed is not Closed.RATE_LIMITED
             return ClaimBatch(permission=permission, drained=drained)
 
-        work, drained = _choose(permission, most_lapsed, entered_at, random_source)
+        work, drained = _choose(permission, most_lapsed, entered_at, random_source, since)
         lapsed, wallets, now = work.lapsed, work.wallets, work.now
         taken_over, stranded = _take_over(lapsed, worker=worker, now=now, policy=policy)
         affordable, unaffordable = decide(work.due, wallets)
@@ -120,11 +130,16 @@ def claim(
         stranded=len(stranded),
         permission=permission,
         drained=drained,
+        seen=_before_latecomers(work.seen),
     )
 
 
 def _choose(
-    permission: Permission, most_lapsed: int | None, now: datetime, random_source: random.Random
+    permission: Permission,
+    most_lapsed: int | None,
+    now: datetime,
+    random_source: random.Random,
+    since: Horizon,
 ) -> tuple[LockedWork, bool]:
     """Lock the lapsed and the due rows to take; say whether these were all there are."""
     if permission.probing and not permission.asks_only:
@@ -137,11 +152,20 @@ def _choose(
     # More may be locked than is taken: only then is it known what the due rows leave.
     share = _share(allowed, random_source)
     work: LockedWork = for_database().lock_work(
-        now=now, most=allowed, most_lapsed=most, share=share
+        now=now, most=allowed, most_lapsed=most, share=share, since=since
     )
     for_due = allowed - min(len(work.lapsed), share)
     drained = len(work.lapsed) < most and len(work.due) < for_due
-    return replace(work, lapsed=work.lapsed[: allowed - len(work.due)]), drained
+    lapsed = work.lapsed[: allowed - len(work.due)]
+    if len(lapsed) < len(work.lapsed):
+        work = replace(work, seen=replace(work.seen, lapsed=since.lapsed))
+    return replace(work, lapsed=lapsed), drained
+
+
+def _before_latecomers(seen: Horizon) -> Horizon:
+    return Horizon(
+        lapsed=seen.lapsed and seen.lapsed - _LATEST, due=seen.due and seen.due - _LATEST
+    )
 
 
 def _choose_probe(permission: Permission, now: datetime) -> tuple[LockedWork, bool]:
