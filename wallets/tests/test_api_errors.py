@@ -15,10 +15,17 @@ from wallets.tests.api_case import ApiCase, decoded
 from wallets.tests.money import make_wallet
 
 ENDPOINTS = {
-    "/api/wallets/": {"POST"},
+    "/api/wallets/": {"GET", "HEAD", "POST"},
     "/api/wallets/1/": {"GET", "HEAD"},
     "/api/wallets/1/deposit/": {"POST"},
-    "/api/wallets/1/withdrawals/": {"POST"},
+    "/api/wallets/deposits/bulk/": {"POST"},
+    "/api/wallets/1/withdrawals/": {"GET", "HEAD", "POST"},
+    "/api/wallets/1/withdrawals/1/": {"GET", "HEAD"},
+    "/api/wallets/1/withdrawals/1/cancel/": {"POST"},
+    "/api/wallets/1/withdrawals/1/reschedule/": {"POST"},
+    "/api/wallets/1/projection/": {"GET", "HEAD"},
+    "/api/wallets/1/balance/": {"GET", "HEAD"},
+    "/api/wallets/1/statement/": {"GET", "HEAD"},
     "/api/wallets/1/transactions/": {"GET", "HEAD"},
     "/api/errors/": {"GET", "HEAD"},
     "/api/schema/": {"GET", "HEAD"},
@@ -51,7 +58,14 @@ SLASHLESS = [
     "/api/wallets",
     "/api/wallets/1",
     "/api/wallets/1/deposit",
+    "/api/wallets/deposits/bulk",
     "/api/wallets/1/withdrawals",
+    "/api/wallets/1/withdrawals/1",
+    "/api/wallets/1/withdrawals/1/cancel",
+    "/api/wallets/1/withdrawals/1/reschedule",
+    "/api/wallets/1/projection",
+    "/api/wallets/1/balance",
+    "/api/wallets/1/statement",
     "/api/wallets/1/transactions",
     "/api/errors",
     "/api/schema",
@@ -107,7 +121,7 @@ class MethodsTest(ApiCase, TestCase):
     def test_does_not_let_a_header_replace_the_method(self) -> None:
         with self.nothing_changes():
             for name in ("X-HTTP-Method-Override", "X-Method-Override"):
-                response = self.client.get("/api/wallets/", headers={name: "POST"})
+                response = self.client.get("/api/wallets/1/deposit/", headers={name: "POST"})
                 self.refused(response, 405, "method_not_allowed")
 
     def test_speaks_english_in_the_detail_whatever_the_language(self) -> None:
