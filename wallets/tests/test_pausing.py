@@ -16,7 +16,7 @@ from wallets.domain.outcomes import BankHealth, CallKind, Outcome, Transfer, Ver
 from wallets.domain.pausing import current_pause, pause_payouts, resume_payouts
 from wallets.domain.people import BadInput
 from wallets.domain.withdrawals.followup import Step
-from wallets.models import BankGate, PayoutPause, Status, StatusChange, Transaction, Type
+from wallets.models import BankGate, PayoutPause, Status, StatusChange, Transaction, Type, Wallet
 from wallets.tasks.callers import Callers
 from wallets.tasks.executor import Executor, Plan
 from wallets.tasks.summary import Summary
@@ -262,3 +262,44 @@ class PausedExecutorTest(TransactionTestCase):
             done.set()
 
         race([lambda: claiming(1), lambda: claiming(2), lambda: claiming(3), pausing])
+
+
+class PausingAuditTest(TransactionTestCase):
+    def setUp(self) -> None:
+        self.wallet = make_wallet(100)
+
+    def audit(self, *options: str) -> tuple[int, str]:
+        out = StringIO()
+        try:
+            call_command("audit_ledger", "--pause-on-violation", *options, stdout=out)
+        except SystemExit as left:
+            return int(left.code or 0), out.getvalue()
+        return 0, out.getvalue()
+
+    def spoil(self) -> None:
+        Wallet.objects.filter(pk=self.wallet).update(balance=101)
+
+    def test_pauses_nothing_while_the_books_are_right(self) -> None:
+        self.assertEqual(self.audit()[0], 0)
+        self.assertIsNone(current_pause())
+
+    def test_pauses_payouts_when_a_rule_does_not_hold(self) -> None:
+        self.spoil()
+        code, text = self.audit()
+        pause = current_pause()
+        assert pause is not None
+        self.assertEqual((code, pause.by), (1, "audit_ledger"))
+        self.assertIn("wallet_balance_equals_entries", pause.reason)
+        self.assertIn("Payouts are paused", text)
+
+    def test_says_so_once_however_often_it_runs(self) -> None:
+        self.spoil()
+        for _ in range(3):
+            self.audit("--json")
+        self.assertEqual(PayoutPause.objects.count(), 1)
+
+    def test_adds_its_reason_to_a_persons_pause(self) -> None:
+        pause_payouts(by="eva", reason="fraud")
+        self.spoil()
+        self.audit()
+        self.assertEqual([p.by for p in resume_payouts(by="eva")], ["eva", "audit_ledger"])

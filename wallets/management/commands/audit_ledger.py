@@ -11,18 +11,21 @@ from django.db import DatabaseError, connection
 from tqdm import tqdm
 
 from wallets.domain.audit import RULES, Finding, Report, audit
+from wallets.domain.pausing import current_pause, pause_payouts
+from wallets.domain.people import REASON_LENGTH
 
 # What is named is held in memory, so there is an end to it; the count is always of all.
 _MOST_VIOLATIONS = 100_000
 _WRONG = 1
 _FAILED_RUN = 2
+_NAME = "audit_ledger"
 
 
 class Command(BaseCommand):
     help = (
-        "Check that the books are right. Reads one moment of the database, writes nothing, and may "
-        "run beside the executor. Exits 0 when every rule holds, 1 when one does not, 2 when the "
-        "audit could not be made."
+        "Check that the books are right. Reads one moment of the database, writes nothing but a "
+        "pause if told to, and may run beside the executor. Exits 0 when every rule holds, 1 when "
+        "one does not, 2 when the audit could not be made."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,6 +37,11 @@ class Command(BaseCommand):
             metavar="N",
             help="violations named for each rule, all are counted (default 100)",
         )
+        parser.add_argument(
+            "--pause-on-violation",
+            action="store_true",
+            help="pause payouts, as pause_payouts does, when a rule does not hold",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         limit = options["limit_violations"]
@@ -44,10 +52,16 @@ class Command(BaseCommand):
                 returncode=_FAILED_RUN,
             )
         report = _audit(limit)
+        pausing = options["pause_on_violation"] and not report.right
+        if pausing:
+            _pause(report)
         if options["json"]:
-            self.stdout.write(json.dumps(_as_json(report), ensure_ascii=False, indent=2))
+            told = _as_json(report) | ({"paused": True} if pausing else {})
+            self.stdout.write(json.dumps(told, ensure_ascii=False, indent=2))
         else:
             self._print(report)
+            if pausing:
+                self.stdout.write("Payouts are paused until resume_payouts.")
         if not report.right:
             sys.exit(_WRONG)
 
@@ -77,6 +91,23 @@ def _audit(limit: int) -> Report:
             raise CommandError(
                 f"The audit could not be made: {str(error).strip()}", returncode=_FAILED_RUN
             ) from error
+
+
+def _pause(report: Report) -> None:
+    """Once: run by a clock, it would add the same reason at every turn."""
+    pause = current_pause()
+    if pause is not None and pause.by == _NAME:
+        return
+    names = ", ".join(finding.rule for finding in report.broken)
+    reason = f"{report.violations} violations of {names}"
+    try:
+        pause_payouts(by=_NAME, reason=reason[:REASON_LENGTH])
+    except DatabaseError as error:
+        raise CommandError(
+            f"THE BOOKS ARE WRONG ({reason}), and payouts could not be paused: "
+            f"{str(error).strip()}",
+            returncode=_WRONG,
+        ) from error
 
 
 def _line(finding: Finding) -> str:
