@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from wallets.api.cursors import Cursor
 from wallets.api.paging import Page, page_at
 from wallets.domain.receipts import TransactionState, WalletState
-from wallets.models import BankCall, StatusChange, Transaction, Type, Wallet
+from wallets.models import BankCall, StatusChange, Transaction, Type, Wallet, one_wallet
 
 RECENT = 10
 # A withdrawal that stays in doubt for weeks is taken over thousands of times.
@@ -76,7 +76,7 @@ def bank_calls(transaction_id: int) -> BankCalls:
 
 
 def _transactions(wallet_id: int) -> QuerySet[Transaction]:
-    return Transaction.objects.filter(wallet_id=wallet_id)
+    return Transaction.objects.filter(wallet_id=one_wallet(wallet_id))
 
 
 def _wallet_states(rows: QuerySet[Wallet]) -> list[WalletState]:

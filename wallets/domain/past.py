@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from wallets.domain.errors import MomentInFuture, PeriodReversed
-from wallets.models import Account, LedgerEntry, Type, Wallet
+from wallets.models import Account, LedgerEntry, Type, Wallet, one_wallet
 from wallets.models.clock import database_now
 
 # Longer than a statement needs from reading the clock to asking for the wallet's lock.
@@ -141,7 +141,7 @@ def _is_by(entry: LedgerEntry, moment: datetime, inclusive: bool) -> bool:
 
 
 def _changes(wallet: Wallet) -> QuerySet[LedgerEntry]:
-    return LedgerEntry.objects.filter(_MOVES_THE_BALANCE, wallet=wallet)
+    return LedgerEntry.objects.filter(_MOVES_THE_BALANCE, wallet_id=one_wallet(wallet.pk))
 
 
 def _line(

@@ -66,3 +66,13 @@ class Wallet(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} ({self.currency})"
+
+
+def one_wallet(pk: int) -> models.Subquery:
+    """``pk``, for comparing ``wallet_id`` with it where rows are read newest first.
+
+    Told a wallet that it knows to have many rows, PostgreSQL expects to meet them soon and reads
+    the whole table backwards; where they are all old, that was measured to take five thousand times
+    as long. What comes from a subquery it takes for a wallet like any other, and uses the index.
+    """
+    return models.Subquery(Wallet.objects.filter(pk=pk).values("pk"))
