@@ -495,7 +495,7 @@ class StatementFileTest(StatementCase):
     def test_reads_well(self) -> None:
         pk = self.withdrawal(Verdict.REFUSED)
         self.write(self.line(pk))
-        code, text = self.run_command()
+        _, text = self.run_command()
         key = self.row(pk).idempotency_key
         self.assertEqual(
             text.splitlines()[0],

@@ -188,22 +188,26 @@ def _that_fit(
     fitting = []
     for row, end in ends:
         credit = end.movement.delta if end.movement is not None else 0
-        if credit > 0 and credit > left[row.wallet_id]:
-            settled.failed -= 1
-            settled.in_doubt += 1
-            _raise_alarm(settled, "refund_does_not_fit", {"transaction": row.id})
-            end = lifecycle.left_in_doubt(
-                row,
-                reason="refund_does_not_fit",
-                ask_again_at=now + policy.ask_max,
-                sent=False,
-                now=now,
-            )
-            credit = 0
-        elif credit:
+        if credit > left.get(row.wallet_id, MAX_BALANCE):
+            fitting.append(_held_on(row, now=now, policy=policy, settled=settled))
+            continue
+        if credit > 0:
             left[row.wallet_id] -= credit
         fitting.append(end)
     return fitting
+
+
+def _held_on(row: Row, *, now: datetime, policy: PayoutPolicy, settled: Settled) -> Transition:
+    settled.failed -= 1
+    settled.in_doubt += 1
+    _raise_alarm(settled, "refund_does_not_fit", {"transaction": row.id})
+    return lifecycle.left_in_doubt(
+        row,
+        reason="refund_does_not_fit",
+        ask_again_at=now + policy.ask_max,
+        sent=False,
+        now=now,
+    )
 
 
 def _say_vanished(settled: Settled, result: Result) -> None:
