@@ -2,9 +2,11 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from wallets.admin.deeds import WithDeeds
 from wallets.admin.filters import PeriodFilter, StartedFilter
 from wallets.admin.history import transaction
 from wallets.admin.lookup import of_transactions_called
+from wallets.admin.pausing import GATE_DEEDS
 from wallets.admin.read_only import ReadOnlyAdmin
 from wallets.admin.shown import ID, code, column, moment, number
 from wallets.admin.words import in_words
@@ -58,7 +60,8 @@ class BankCallAdmin(ReadOnlyAdmin):
 
 
 @admin.register(BankGate)
-class BankGateAdmin(ReadOnlyAdmin):
+class BankGateAdmin(WithDeeds):
+    deeds = GATE_DEEDS
     paused_until = column(BankGate, "paused_until", moment)
     retry_at = column(BankGate, "retry_at", moment)
     halted_at = column(BankGate, "halted_at", moment)

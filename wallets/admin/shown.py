@@ -17,8 +17,7 @@ from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext_lazy, pgettext
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _, gettext_lazy, pgettext
 
 Show = Callable[[Any], str]
 Column = Callable[[Any], str]
@@ -81,6 +80,9 @@ def worker(value: str) -> str:
     """An executor's random UUID is told by its beginning; a person signs with a name."""
     if value.startswith("operator:"):
         return value.removeprefix("operator:")
+    if value.startswith("statement:"):
+        person = value.removeprefix("statement:")
+        return _("the bank's statement, brought in by %(person)s") % {"person": person}
     try:
         return _("executor %(id)s") % {"id": str(uuid.UUID(value))[:8]}
     except ValueError:

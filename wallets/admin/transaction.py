@@ -4,12 +4,12 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _now, gettext_lazy as _
 
+from wallets.admin.deeds import WithDeeds
 from wallets.admin.filters import CurrencyFilter, DueFilter, InDoubtFilter, PeriodFilter
 from wallets.admin.lookup import transactions_called
-from wallets.admin.read_only import ReadOnlyAdmin
+from wallets.admin.resolving import WITHDRAWAL_DEEDS
 from wallets.admin.shown import (
     ID,
     NOTHING,
@@ -75,9 +75,10 @@ TRANSACTION_COLUMNS = (
 
 
 @admin.register(Transaction)
-class TransactionAdmin(ReadOnlyAdmin):
+class TransactionAdmin(WithDeeds):
     """The list, and for each transaction the page that tells its story."""
 
+    deeds = WITHDRAWAL_DEEDS
     list_display = (ID, wallet, *TRANSACTION_COLUMNS[1:])
     list_filter = ("type", "status", InDoubtFilter, DueFilter, CurrencyFilter, PeriodFilter)
     list_select_related = ("wallet",)

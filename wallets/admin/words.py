@@ -3,8 +3,7 @@
 import re
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 
 # Reasons and verdicts; a word that is not here came from the bank and is shown as it came.
 _WORDS: dict[str, Any] = {
@@ -17,6 +16,7 @@ _WORDS: dict[str, Any] = {
     "insufficient_funds": gettext_lazy("the wallet did not cover it"),
     "paid": gettext_lazy("paid"),
     "not_paid": gettext_lazy("not paid"),
+    "refund_does_not_fit": gettext_lazy("the wallet cannot hold the refund"),
     "operator_not_paid": gettext_lazy("a person found that it was not paid"),
     "refused": gettext_lazy("refused"),
     "refused_while_in_doubt": gettext_lazy("refused, while an earlier try may have been paid"),
