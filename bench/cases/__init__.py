@@ -2,8 +2,8 @@
 
 from types import ModuleType
 
-from bench.cases import bulk, deposits, latency, payouts, startup
+from bench.cases import bulk, deposits, latency, payouts, scale, startup
 
 CASES: dict[str, ModuleType] = {
-    case.NAME: case for case in (deposits, payouts, bulk, latency, startup)
+    case.NAME: case for case in (deposits, payouts, bulk, latency, startup, scale)
 }
