@@ -116,6 +116,14 @@ class OptionsTest(ProofCase):
             self.assertIn("WITHDRAWAL_PROCESSING_STALE_SECONDS", process.errors())
             self.assertIn("BANK_TIMEOUT", process.errors())
 
+    def test_says_in_one_line_that_it_starts_without_its_database(self) -> None:
+        with world(self.server) as here:
+            nowhere = "postgres://postgres@127.0.0.1:1/nowhere"
+            process = here.executor(loop=False, settings={"DATABASE_URL": nowhere})
+            self.assertEqual(process.wait(), 1)
+            self.assertIn("The database cannot be reached", process.errors())
+            self.assertNotIn("Traceback", process.errors())
+
     @unittest.skipIf(connection.vendor == "postgresql", "PostgreSQL takes any number of them")
     def test_refuses_to_be_the_second_on_sqlite(self) -> None:
         with world(self.server) as here:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 from tqdm import tqdm
 
 from wallets.domain.gate import ensure_gate
@@ -65,7 +66,10 @@ class Command(BaseCommand):
                 "Another executor works on this SQLite database. SQLite allows one; for several "
                 "set DATABASE_URL to PostgreSQL, or raise --concurrency (EXECUTOR_CONCURRENCY)."
             ) from None
-        ensure_gate()
+        try:
+            ensure_gate()
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be reached: {str(error).strip()}") from None
         with _progress(plan) as bar:
             executor = self._executor(plan, bar)
             try:
