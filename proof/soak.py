@@ -185,8 +185,7 @@ class Monkey:
         self._here.bank.behave()
         for one in self._fleet:
             if one.code is None and one not in self._asked_to_leave:
-                one.signal(signal.SIGTERM)
-                self._asked_to_leave.add(one)
+                self._send_away(one)
         for one in self._fleet:
             one.wait()
         self._bury()
@@ -203,9 +202,11 @@ class Monkey:
         for one in [one for one in self._fleet if one.code is not None]:
             self._fleet.remove(one)
             self._continue_at.pop(one, None)
-            self._counts["executors_crashed"] += one.code == KILLED
+            self._counts["executors_died"] += one.code == KILLED
             # Asked to leave while the database was away: it waits for one lease.
             away = one.code == 1 and one in self._asked_to_leave and "stayed away" in one.errors()
+            # Started while it was away: whoever started it starts another.
+            away = away or (one.code == 1 and "cannot be reached" in one.errors())
             fine = one.code == KILLED or away or (one.code == 0 and one in self._asked_to_leave)
             self._here.expect(fine, f"an executor ended with {one.code}:\n{one.errors()[-3000:]}")
 
@@ -231,12 +232,16 @@ class Monkey:
 
     def _ask_to_leave(self) -> None:
         if awake := self._awake():
-            one = self._chance.choice(awake)
-            # Before its own handlers are there, Python's would end it with another code.
-            if "executor started" in one.errors():
-                one.signal(signal.SIGTERM)
-                self._asked_to_leave.add(one)
-                self._counts["executors_asked_to_leave"] += 1
+            self._send_away(self._chance.choice(awake))
+
+    def _send_away(self, one: Process) -> None:
+        # Before its own handlers are there, Python's would end it with another code.
+        if "executor started" not in one.errors():
+            one.kill()
+            return
+        one.signal(signal.SIGTERM)
+        self._asked_to_leave.add(one)
+        self._counts["executors_asked_to_leave"] += 1
 
     def _stand_still(self) -> None:
         if awake := self._awake():
@@ -307,7 +312,8 @@ def soak(*, minutes: float, seed: int, scratch: Path) -> SoakResult:
             ) as here:
                 _play(here, postgres, result)
     except (BrokenPromiseError, ProofError) as problem:
-        result.problem = str(problem)
+        first = problem.__context__
+        result.problem = f"{problem}\n{f'after: {first!r}' if first else ''}"
     result.seconds = time.monotonic() - started
     return result
 

@@ -56,11 +56,11 @@ def _expect_every_decision_to_fit(here: World, books: Books, due: Sequence[Due])
     """In the order of decisions the withdrawals are in theirs, and whoever was turned away met,
     between the decisions around it, a balance that did not cover it."""
     wanted = {one.id: one for one in due}
-    decided = [
-        (pk, reason)
-        for pk, before, _, reason in books.steps
-        if pk in wanted and before == "SCHEDULED"
-    ]
+    steps = [step for step in books.steps if step[0] in wanted and step[1] == "SCHEDULED"]
+    # A batch is written in one statement, those that are paid first; it was decided in order.
+    batches = list(dict.fromkeys(step[4] for step in steps))
+    steps.sort(key=lambda step: (batches.index(step[4]), step[0]))
+    decided = [(pk, reason) for pk, _, _, reason, _ in steps]
     here.expect([pk for pk, _ in decided] == sorted(wanted), "decided out of order")
     wallet_id = due[0].wallet_id
     entries = [one for one in books.movements if one.wallet_id == wallet_id]

@@ -68,7 +68,8 @@ class Books:
     owners: dict[int, str]
     rows: tuple[Payout, ...]
     movements: tuple[Movement, ...]
-    steps: tuple[tuple[int, str, str, str], ...]
+    # Transaction, from, to, reason, and when, which is one moment for all of a batch.
+    steps: tuple[tuple[int, str, str, str, Any], ...]
     payments: tuple[Payment, ...]
 
     @property
@@ -105,7 +106,7 @@ def read_books(database: Database, bank: MockBank) -> Books:
         ),
         steps=tuple(
             database.rows(
-                "SELECT transaction_id, from_status, to_status, reason"
+                "SELECT transaction_id, from_status, to_status, reason, created_at"
                 " FROM wallets_statuschange ORDER BY id"
             )
         ),
@@ -159,7 +160,7 @@ def _legs(books: Books) -> Iterator[str]:
 
 def _history(books: Books) -> Iterator[str]:
     last: dict[int, str] = {}
-    for pk, before, after, reason in books.steps:
+    for pk, before, after, reason, _ in books.steps:
         if (before, after) not in _STEPS or last.get(pk, "") != before:
             yield f"withdrawal {pk} went from {last.get(pk, '')} by {before}->{after} ({reason})"
         last[pk] = after
