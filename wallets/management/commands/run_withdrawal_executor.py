@@ -20,6 +20,7 @@ from wallets.integrations.bank import BankGateway
 from wallets.integrations.config import bank_config
 from wallets.tasks import crash_points
 from wallets.tasks.callers import Callers
+from wallets.tasks.durability import CommitsMayBeLost, demand_durable_commits
 from wallets.tasks.executor import DatabaseLost, Executor, Plan
 from wallets.tasks.policy import payout_policy
 from wallets.tasks.single_writer import (
@@ -67,9 +68,16 @@ class Command(BaseCommand):
                 "set DATABASE_URL to PostgreSQL, or raise --concurrency (EXECUTOR_CONCURRENCY)."
             ) from None
         try:
+            if not settings.DEBUG:
+                demand_durable_commits()
             ensure_gate()
         except OperationalError as error:
             raise CommandError(f"The database cannot be reached: {str(error).strip()}") from None
+        except CommitsMayBeLost:
+            raise CommandError(
+                "PostgreSQL runs with synchronous_commit=off: it may forget a claim after the bank "
+                "has paid. Set it to on, for the server or for this role."
+            ) from None
         with _progress(plan) as bar:
             executor = self._executor(plan, bar)
             try:
