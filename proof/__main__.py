@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from proof.crash_matrix import CellResult, Outcome, cells, run_matrix
+from proof.crash_matrix import CellResult, Outcome, cells, run_matrix, tell
 from proof.faults.catalogue import FAULTS
 from proof.faults.run import FaultResult, run_faults
 from proof.harness.databases import Server, SqliteServer
@@ -80,14 +80,7 @@ def _matrix(server: Server, *, quick: bool) -> list[CellResult]:
         else cells(executors=executors)
     )
     print(f"\n--- crash matrix on {server.vendor}: {len(wanted)} cells", flush=True)
-    return run_matrix(server, wanted, on_result=_tell_cell)
-
-
-def _tell_cell(result: CellResult) -> None:
-    mark = "FAIL" if result.problem else "ok  "
-    print(f"{mark} {result.cell} ({result.seconds:.1f} s)", flush=True)
-    if result.problem:
-        print(result.problem, flush=True)
+    return run_matrix(server, wanted, on_result=tell)
 
 
 def _soak(options: argparse.Namespace, scratch: Path) -> SoakResult:

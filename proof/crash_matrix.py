@@ -8,13 +8,19 @@ Each cell plants withdrawals, starts executors that die at the point, and lets a
 without being told anything. Then wallets, ledger and the bank's book must agree.
 """
 
+import argparse
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-from proof.harness.databases import Server
+from proof.harness.databases import Server, SqliteServer
 from proof.harness.processes import ProofError, until
+from proof.harness.servers import postgres_server
 from proof.harness.world import BrokenPromiseError, World, world
 
 KILLED = 137
@@ -239,3 +245,45 @@ def _expect_money_of(here: World, cell: Cell) -> None:
     }[cell.outcome]
     expected = {"SUCCEEDED": paid, "FAILED": _WITHDRAWALS - paid + unaffordable}
     here.expect(counts == {k: v for k, v in expected.items() if v}, f"{counts}, not {expected}")
+
+
+def tell(result: CellResult) -> None:
+    mark = "FAIL" if result.problem else "ok  "
+    print(
+        f"{mark} {result.cell} on {result.database}: {result.crashes} crashes, "
+        f"recovered in {result.recovery_seconds:.1f} s",
+        flush=True,
+    )
+    if result.problem:
+        print(result.problem, flush=True)
+
+
+def main() -> int:
+    names = [point.name for point in POINTS]
+    parser = argparse.ArgumentParser(prog="python -m proof.crash_matrix")
+    parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument("--point", action="append", choices=names, metavar="POINT")
+    parser.add_argument("--outcome", action="append", type=Outcome, choices=list(Outcome))
+    parser.add_argument("--executors", action="append", type=int, choices=(1, 3))
+    options = parser.parse_args()
+    points = [point for point in POINTS if not options.point or point.name in options.point]
+    wanted = list(
+        cells(
+            points=points,
+            outcomes=options.outcome or (Outcome.PAID, Outcome.REFUSED, Outcome.LOST),
+            executors=options.executors or ((1, 3) if options.database == "postgresql" else (1,)),
+        )
+    )
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wallet-proof-")))
+        server: Server = SqliteServer(scratch)
+        if options.database == "postgresql":
+            server = stack.enter_context(postgres_server(scratch))
+        results = run_matrix(server, wanted, on_result=tell)
+    failed = sum(bool(result.problem) for result in results)
+    print(f"{len(results) - failed} of {len(results)} cells held")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
