@@ -14,10 +14,10 @@ from wallets.admin.shown import (
     link,
     moment,
     money,
+    movement as moved,
     transaction_link,
     wallet_link,
 )
-from wallets.admin.shown import movement as moved
 from wallets.models import LedgerEntry
 
 

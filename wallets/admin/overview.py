@@ -6,8 +6,7 @@ from typing import Any
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 
 from wallets.admin.filters import OVERDUE
 from wallets.admin.shown import filled, moment, number

@@ -17,8 +17,7 @@ from unittest import mock
 
 from django.core.exceptions import ImproperlyConfigured
 from django.test import SimpleTestCase, override_settings
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from wallets.domain.outcomes import (
     BankHealth,
@@ -189,7 +188,7 @@ def bank(*scripts: Script) -> Iterator[ScriptedBank]:
 def gateway(url: str, **changes: Any) -> Iterator[BankGateway]:
     pauses: list[float] = changes.pop("pauses", [])
     config = replace(BankConfig(url, timeout=TIMEOUT, retry_count=0), **changes)
-    client = BankGateway(config, rng=random.Random(7), sleep=pauses.append)  # noqa: S311
+    client = BankGateway(config, rng=random.Random(7), sleep=pauses.append)
     try:
         yield client
     finally:
@@ -756,7 +755,7 @@ class LogTests(SimpleTestCase):
 
 class BackoffTests(SimpleTestCase):
     def test_it_draws_from_nothing_to_a_doubling_step_under_a_cap(self) -> None:
-        rng = random.Random(1)  # noqa: S311
+        rng = random.Random(1)
         for failed_tries, longest in [(1, 0.1), (2, 0.2), (3, 0.4), (6, 2.0), (50, 2.0)]:
             drawn = [full_jitter(failed_tries, base=0.1, cap=2.0, rng=rng) for _ in range(500)]
             self.assertLess(min(drawn), longest * 0.1)

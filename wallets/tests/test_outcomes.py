@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.test import SimpleTestCase
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from wallets.domain.bank_answer import clean_text, read_json_object
 from wallets.domain.outcomes import (

@@ -12,7 +12,7 @@ from django.test import SimpleTestCase, override_settings
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = {
     "DEBUG": "False",
-    "DJANGO_SECRET_KEY": "a-test-value-that-is-long-enough-to-please-the-deployment-check-0123456789",
+    "DJANGO_SECRET_KEY": "a-test-value-long-enough-to-please-the-deployment-check-0123456789",
     "ALLOWED_HOSTS": "wallet.example",
     "DATABASE_URL": "postgres://wallet@127.0.0.1:5432/wallet",
 }
