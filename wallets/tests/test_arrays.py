@@ -1,6 +1,7 @@
 """Array literals: PostgreSQL reads back what was written, whatever is in it."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from unittest import skipUnless
 
@@ -35,7 +36,7 @@ class ArrayTest(HypothesisTestCase):
         self.assert_kept([moment, None, moment.replace(year=1999)], "timestamptz[]")
         self.assert_kept([uuid.UUID(int=7), uuid.UUID(int=8)], "uuid[]")
 
-    def assert_kept(self, values: list[object], type: str) -> None:
+    def assert_kept(self, values: Sequence[object], type: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT %s::{type}", [array(values)])
             self.assertEqual(cursor.fetchone()[0], values)

@@ -63,6 +63,8 @@ _FILL = """
 
 @skipUnless(connection.vendor == "postgresql", "plans are PostgreSQL's")
 class PlanTest(TestCase):
+    wallet: Wallet
+
     @classmethod
     def setUpTestData(cls) -> None:
         ensure_gate()
