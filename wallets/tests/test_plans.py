@@ -166,7 +166,8 @@ class PlanTest(TestCase):
         deep = Transaction.objects.filter(wallet=self.wallet).order_by("pk")[5_000].pk
         for cursor in (None, Cursor(older=True, id=deep), Cursor(older=False, id=deep)):
             for filters in ({}, {"status": Status.SUCCEEDED}):
-                self.assert_unsorted(
+                # PostgreSQL 18 sorts what the index gave for some of these, a batch at the most.
+                self.assert_hot(
                     lambda cursor=cursor, filters=filters: transactions_page(  # type: ignore[misc]
                         self.wallet.pk, filters=filters, cursor=cursor, limit=50
                     ),
