@@ -71,7 +71,8 @@ def run(lab: Lab) -> CaseResult:
 
 def _filled(lab: Lab, databases: ExitStack, count: int) -> _Filled:
     database = databases.enter_context(lab.database(f"scale_{count}"))
-    wallets = open_wallets(database, lab.size.wallets, balance=0)
+    # Ten transactions a wallet at least, so that none is without money.
+    wallets = open_wallets(database, min(lab.size.wallets, count // 10), balance=0)
     for made in fill(database, wallets, count):
         lab.bar.set_postfix_str(f"filling, {made:,} of {count:,}")
     lab.bar.update()

@@ -134,6 +134,8 @@ def _process(executor: _Executor, wallets: range, count: int) -> None:
     left = count
     while left > 0:
         batch = executor.claim(min(left, _CHURN_BATCH))
+        if batch.taken == 0 or batch.insufficient_funds:
+            raise SystemExit(f"nothing more to process, with {left} left: {batch}")
         executor.settle(batch)
         left -= len(batch.claimed)
 
