@@ -1,6 +1,6 @@
 """Pages of lists that are ordered by id, newest first, and the links between them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -41,9 +41,14 @@ def page_at(
     *,
     limit: int,
     read: Callable[[QuerySet[Any]], Iterable[Shown]],
+    newest: Sequence[str] = ("-id",),
+    oldest: Sequence[str] = ("id",),
 ) -> Page[Shown]:
-    """``read`` turns sliced ``rows`` into what is shown."""
-    rows = rows.order_by("-id")
+    """``read`` turns sliced ``rows`` into what is shown.
+
+    ``newest`` and ``oldest``: how to order them, ending with the id, so that an index is used.
+    """
+    rows = rows.order_by(*newest)
     if cursor is None:
         found = list(read(rows[: limit + 1]))
         return _page(found[:limit], more_older=len(found) > limit, more_newer=False)
@@ -51,7 +56,7 @@ def page_at(
         found = list(read(rows.filter(id__lt=cursor.id)[: limit + 1]))
         page = _page(found[:limit], more_older=len(found) > limit, more_newer=True)
         return page if found else Page([], None, Cursor(older=False, id=cursor.id - 1))
-    found = list(read(rows.filter(id__gt=cursor.id).order_by("id")[: limit + 1]))
+    found = list(read(rows.filter(id__gt=cursor.id).order_by(*oldest)[: limit + 1]))
     page = _page(found[:limit][::-1], more_older=True, more_newer=len(found) > limit)
     return page if found else Page([], Cursor(older=True, id=cursor.id + 1), None)
 

@@ -9,12 +9,15 @@ from django.db.models import Count, Q, QuerySet
 from wallets.api.cursors import Cursor
 from wallets.api.paging import Page, page_at
 from wallets.domain.receipts import TransactionState, WalletState
-from wallets.models import BankCall, StatusChange, Transaction, Type, Wallet, one_wallet
+from wallets.models import BankCall, StatusChange, Transaction, Type, Wallet, of_one_wallet
 
 RECENT = 10
 # A withdrawal that stays in doubt for weeks is taken over thousands of times.
 MOST_CHANGES = 100
 
+# As the index has it that finds a wallet's transactions.
+_NEWEST_FIRST = ("wallet_id", "-id")
+_OLDEST_FIRST = ("-wallet_id", "id")
 # Read as plain tuples: instances cost more than the query.
 _COLUMNS = [field.name for field in fields(TransactionState)]
 _WALLET_COLUMNS = [field.name for field in fields(WalletState)]
@@ -30,7 +33,7 @@ class BankCalls:
 
 
 def recent_transactions(wallet_id: int) -> list[TransactionState]:
-    return _states(_transactions(wallet_id).order_by("-id")[:RECENT])
+    return _states(_transactions(wallet_id).order_by(*_NEWEST_FIRST)[:RECENT])
 
 
 def transactions_page(
@@ -38,7 +41,9 @@ def transactions_page(
 ) -> Page[TransactionState]:
     """``filters`` are keyword arguments of ``QuerySet.filter``."""
     rows = _transactions(wallet_id).filter(**filters)
-    return page_at(cursor, rows, limit=limit, read=_states)
+    return page_at(
+        cursor, rows, limit=limit, read=_states, newest=_NEWEST_FIRST, oldest=_OLDEST_FIRST
+    )
 
 
 def withdrawals_page(
@@ -46,7 +51,9 @@ def withdrawals_page(
 ) -> Page[TransactionState]:
     """``filters`` are keyword arguments of ``QuerySet.filter``."""
     rows = _transactions(wallet_id).filter(type=Type.WITHDRAWAL, **filters)
-    return page_at(cursor, rows, limit=limit, read=_states)
+    return page_at(
+        cursor, rows, limit=limit, read=_states, newest=_NEWEST_FIRST, oldest=_OLDEST_FIRST
+    )
 
 
 def wallets_page(
@@ -76,7 +83,7 @@ def bank_calls(transaction_id: int) -> BankCalls:
 
 
 def _transactions(wallet_id: int) -> QuerySet[Transaction]:
-    return Transaction.objects.filter(wallet_id=one_wallet(wallet_id))
+    return of_one_wallet(Transaction.objects.all(), wallet_id)
 
 
 def _wallet_states(rows: QuerySet[Wallet]) -> list[WalletState]:

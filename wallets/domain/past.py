@@ -13,12 +13,15 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from wallets.domain.errors import MomentInFuture, PeriodReversed
-from wallets.models import Account, LedgerEntry, Type, Wallet, one_wallet
+from wallets.models import Account, LedgerEntry, Type, Wallet, of_one_wallet
 from wallets.models.clock import database_now
 
 # Longer than a statement needs from reading the clock to asking for the wallet's lock.
 _JUST_NOW = timedelta(seconds=10)
 _AT_A_TIME = 1_000
+# As the index has it that finds a wallet's entries.
+_NEWEST_FIRST = ("-wallet_id", "-id")
+_OLDEST_FIRST = ("wallet_id", "id")
 _MOVES_THE_BALANCE = Q(debit_account=Account.WALLET) | Q(credit_account=Account.WALLET)
 
 
@@ -54,8 +57,8 @@ class Statement:
         start = self.after if after is None else max(after, self.after)
         entries = _changes(self.wallet).filter(id__gt=start, id__lte=self.last)
         columns = ("id", "created_at", "debit_account", "transaction_id", "transaction__type")
-        rows = entries.order_by("id").values_list(*columns, "amount", "balance_after")[:most]
-        return [_line(*row) for row in rows]
+        rows = entries.order_by(*_OLDEST_FIRST).values_list(*columns, "amount", "balance_after")
+        return [_line(*row) for row in rows[:most]]
 
     def every_line(self) -> Iterator[Line]:
         """In constant memory, and without a transaction: nothing in the period can change."""
@@ -119,14 +122,14 @@ def _last_until(wallet: Wallet, moment: datetime, *, inclusive: bool) -> LedgerE
 
     An index on the times would cost every movement of money; this costs some thirty look-ups.
     """
-    newest = _changes(wallet).order_by("-id").first()
+    newest = _changes(wallet).order_by(*_NEWEST_FIRST).first()
     if newest is None or _is_by(newest, moment, inclusive):
         return newest
     found: LedgerEntry | None = None
     low, high = 0, newest.pk  # the ids up to ``low`` are by then, those from ``high`` on are not
     while high - low > 1:
         middle = (low + high) // 2
-        entry = _changes(wallet).filter(id__gt=low, id__lte=middle).order_by("-id").first()
+        entry = _changes(wallet).filter(id__gt=low, id__lte=middle).order_by(*_NEWEST_FIRST).first()
         if entry is None:
             low = middle
         elif _is_by(entry, moment, inclusive):
@@ -141,7 +144,7 @@ def _is_by(entry: LedgerEntry, moment: datetime, inclusive: bool) -> bool:
 
 
 def _changes(wallet: Wallet) -> QuerySet[LedgerEntry]:
-    return LedgerEntry.objects.filter(_MOVES_THE_BALANCE, wallet_id=one_wallet(wallet.pk))
+    return of_one_wallet(LedgerEntry.objects.filter(_MOVES_THE_BALANCE), wallet.pk)
 
 
 def _line(

@@ -5,7 +5,7 @@ from wallets.models.resolution import Resolution
 from wallets.models.tenant import ApiKey, Scope, Tenant
 from wallets.models.throttle import RequestCount
 from wallets.models.transaction import TERMINAL, Status, Transaction, Type
-from wallets.models.wallet import MAX_BALANCE, Wallet, one_wallet
+from wallets.models.wallet import MAX_BALANCE, Wallet, of_one_wallet
 
 __all__ = [
     "MAX_BALANCE",
@@ -25,5 +25,5 @@ __all__ = [
     "Transaction",
     "Type",
     "Wallet",
-    "one_wallet",
+    "of_one_wallet",
 ]
