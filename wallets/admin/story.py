@@ -159,10 +159,14 @@ def _step_words(step: StatusChange, row: Transaction) -> tuple[str, str]:
         return _("Taken over from an executor that went silent"), "doubt"
     if kind == "awaiting_operator":
         return _("Waits for a person: it may not be sent again, and nobody can be asked"), "doubt"
-    return _("Still %(status)s: %(reason)s") % {
-        "status": step.get_to_status_display(),
-        "reason": reason,
-    }, "plain"
+    return (
+        _("Still %(status)s: %(reason)s")
+        % {
+            "status": step.get_to_status_display(),
+            "reason": reason,
+        },
+        "plain",
+    )
 
 
 def _entry(entry: LedgerEntry, currency: str) -> Event:

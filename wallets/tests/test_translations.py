@@ -88,9 +88,11 @@ class CatalogueTest(SimpleTestCase):
         with (CATALOGUE / "django.mo").open("rb") as file:
             compiled = gettext.GNUTranslations(file)
         told = {
-            message: compiled.pgettext(message[0], message[1])
-            if message[0]
-            else compiled.gettext(message[1])
+            message: (
+                compiled.pgettext(message[0], message[1])
+                if message[0]
+                else compiled.gettext(message[1])
+            )
             for message in self.messages
         }
         self.assertEqual(told, self.messages, REMEDY)
