@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
 
 from django.core.management import CommandError, call_command
@@ -262,6 +263,18 @@ class PausedExecutorTest(TransactionTestCase):
             done.set()
 
         race([lambda: claiming(1), lambda: claiming(2), lambda: claiming(3), pausing])
+
+
+class PausingRaceTest(TransactionTestCase):
+    def test_keeps_the_first_of_many_pauses_at_once(self) -> None:
+        ensure_gate()
+        people = [f"person {n}" for n in range(6)]
+        earlier = race([partial(pause_payouts, by=person, reason="fraud") for person in people])
+        pause = current_pause()
+        assert pause is not None
+        self.assertEqual(earlier.count(None), 1)
+        self.assertEqual({each.by for each in earlier if each is not None}, {pause.by})
+        self.assertEqual(len(resume_payouts(by="eva")), 6)
 
 
 class PausingAuditTest(TransactionTestCase):
