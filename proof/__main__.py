@@ -20,6 +20,7 @@ from proof.soak import SoakResult, soak
 
 _SECTIONS = ("matrix", "faults", "soak", "programs")
 _PROGRAM_SECONDS = 3_600.0
+_STATE_MACHINE = "wallets/tests/test_state_machine.py"
 
 
 def main() -> int:
@@ -98,8 +99,9 @@ def _programs(scratch: Path, database_url: str, *, quick: bool) -> Sequence[Prog
     wanted: list[tuple[str, tuple[str, ...]]] = [
         ("Every reachable state of the protocol", (*model, *(() if quick else ("--full",)))),
         ("The protocol without each guard and assumption", (*model, "--guards")),
-        ("State machine", ("-m", "pytest", "-q", "wallets/tests/test_state_machine.py")),
     ]
+    if (ROOT / _STATE_MACHINE).is_file():
+        wanted.append(("State machine", ("-m", "pytest", "-q", _STATE_MACHINE)))
     # Takes every guard out of the code in turn and runs the tests: long.
     if not quick and (ROOT / "proof" / "guards").exists():
         wanted.append(("Some test goes red without each guard", ("-m", "proof.guards")))

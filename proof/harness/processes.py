@@ -32,7 +32,11 @@ class Process:
         log: Path,
         environment: Mapping[str, str],
         directory: Path = ROOT,
+        ready: str = "",
     ) -> None:
+        """``ready``: what it logs once it can be asked to stop; before, a signal would end it as
+        Python ends any program."""
+        self._ready = ready
         self.output_path = log.with_suffix(".out")
         self.errors_path = log.with_suffix(".err")
         with self.output_path.open("wb") as output, self.errors_path.open("wb") as errors:
@@ -80,9 +84,13 @@ class Process:
         return self.code or 0
 
     def end(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Ask it to stop, and wait until it has."""
+        """Ask it to stop, as soon as it can be asked, and wait until it has."""
+        until("it can be asked to stop", self._can_be_asked, seconds=seconds)
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
+
+    def _can_be_asked(self) -> bool:
+        return self._ready in self.errors() or self.code is not None
 
     def kill(self) -> None:
         self._process.kill()

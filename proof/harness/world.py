@@ -155,6 +155,7 @@ class World:
             ],
             log=self.directory / f"executor-{next(self._numbers)}",
             environment=self.environment({"EXECUTOR_CRASH_AT": crash_at} | dict(settings or {})),
+            ready="executor started",
         )
         self._executors.append(process)
         return process
