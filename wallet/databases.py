@@ -64,9 +64,12 @@ def _postgres_options(given: dict[str, Any]) -> dict[str, Any]:
     lock_ms = env.integer("DB_LOCK_TIMEOUT_MS", 5_000, minimum=100, maximum=600_000)
     idle_ms = env.integer("DB_IDLE_TRANSACTION_TIMEOUT_MS", 30_000, minimum=100, maximum=3_600_000)
     return {
+        "ENGINE": "wallet.postgresql",
         # A connection per request was measured to cost two thirds of the deposit rate.
         "CONN_MAX_AGE": env.integer("DB_CONN_MAX_AGE_SECONDS", 600, minimum=0, maximum=86_400),
         "CONN_HEALTH_CHECKS": True,
+        # Also turns off prepared statements (wallets.domain.statements.prepared).
+        "DISABLE_SERVER_SIDE_CURSORS": env.flag("DB_TRANSACTION_POOLER", False),
         "OPTIONS": {
             "connect_timeout": 5,
             # Milliseconds until a server that vanished without a word is given up. No statement
