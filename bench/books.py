@@ -6,8 +6,9 @@ from typing import Any
 from bench.lab import Database
 
 _WALLETS = """
-    INSERT INTO wallets_wallet (uuid, currency, balance, created_at, updated_at)
-    SELECT gen_random_uuid(), 'IRR', %(balance)s, now(), now() FROM generate_series(1, %(count)s)
+    INSERT INTO wallets_wallet (uuid, tenant_id, currency, balance, created_at, updated_at)
+    SELECT gen_random_uuid(), (SELECT min(id) FROM wallets_tenant), 'IRR', %(balance)s, now(), now()
+    FROM generate_series(1, %(count)s)
     RETURNING id
 """
 _OPENING_DEPOSITS = """
@@ -43,6 +44,7 @@ _WITHDRAWALS = """
 
 
 def open_wallets(database: Database, count: int, *, balance: int = 1_000_000) -> list[int]:
+    """They belong to the first account, if there is one."""
     with database.cursor() as cursor:
         cursor.execute(_WALLETS, {"balance": balance, "count": count})
         wallets = [row[0] for row in cursor.fetchall()]

@@ -72,7 +72,7 @@ def executors(
             return _sessions(cursor) >= count
 
         wait_until(all_are_there, f"the executors did not start: {lab.tail('executor')}")
-        time.sleep(0.5)
+        time.sleep(0.2)
         yield started
 
 

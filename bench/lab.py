@@ -22,7 +22,9 @@ from bench.results import Measured
 from bench.sizes import Size
 
 ROOT = Path(__file__).resolve().parent.parent
-_TEMPLATE = "bench_template"
+# Two benchmarks may share a server.
+_PREFIX = f"bench_{os.getpid()}"
+_TEMPLATE = f"{_PREFIX}_template"
 _READY_SECONDS = 60.0
 
 
@@ -88,11 +90,11 @@ class Lab:
             self._recreate(_TEMPLATE)
             self.run(["manage.py", "migrate", "--verbosity=0"], self._url(_TEMPLATE))
             self._has_template = True
-        self._recreate(f"bench_{name}", _TEMPLATE)
+        self._recreate(f"{_PREFIX}_{name}", _TEMPLATE)
         try:
-            yield Database(self._url(f"bench_{name}"))
+            yield Database(self._url(f"{_PREFIX}_{name}"))
         finally:
-            self._admin(f'DROP DATABASE "bench_{name}" WITH (FORCE)')
+            self._admin(f'DROP DATABASE "{_PREFIX}_{name}" WITH (FORCE)')
 
     def clean(self) -> None:
         if self._has_template:
@@ -122,6 +124,7 @@ class Lab:
             "DJANGO_SECRET_KEY": "benchmark-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
             "DJANGO_SETTINGS_MODULE": "wallet.settings",
             "ALLOWED_HOSTS": "127.0.0.1",
+            "API_AUTH_REQUIRED": "True",
             **(extra or {}),
         }
 

@@ -27,29 +27,31 @@ class Size:
     # Latency of a payout.
     latency_seconds: int
     latency_rate: int  # due withdrawals a second
-    # Start-up.
+    # Start-up and idling.
     startup_repeats: int
+    idle_seconds: float
 
 
 SMOKE = Size(
     name="smoke",
     rounds=1,
     wallets=200,
-    http_seconds=0.5,
+    http_seconds=0.3,
     concurrency=16,
     processes=2,
-    payouts_slow_bank=100,
-    payouts_fast_bank=200,
-    payouts_row_loop=5,
+    payouts_slow_bank=50,
+    payouts_fast_bank=50,
+    payouts_row_loop=3,
     bulk_batches=2,
     bulk_batch=100,
     scales=(2_000, 10_000),
     deep_wallet=1_000,
-    scale_repeats=5,
+    scale_repeats=3,
     churn=500,
-    latency_seconds=2,
+    latency_seconds=1,
     latency_rate=50,
     startup_repeats=1,
+    idle_seconds=1.0,
 )
 FULL = Size(
     name="full",
@@ -70,5 +72,6 @@ FULL = Size(
     latency_seconds=60,
     latency_rate=100,
     startup_repeats=5,
+    idle_seconds=10.0,
 )
 SIZES = {size.name: size for size in (SMOKE, FULL)}

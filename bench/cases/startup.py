@@ -14,10 +14,7 @@ TITLE = "Start-up and idling"
 
 _SERVER = ["django", "wallet.wsgi", "wallets.api.urls"]
 _EXECUTOR = ["django", "wallets.management.commands.run_withdrawal_executor"]
-_IDLE_SECONDS = 5.0
-_SLEEP = 0.5
-# The pause of an idle loop is drawn between half of --sleep-seconds and all of it.
-_FEWEST_CYCLES = _IDLE_SECONDS / _SLEEP
+_SLEEP = 0.2
 
 
 def steps(lab: Lab) -> int:
@@ -82,7 +79,8 @@ def _queries_of_one_run(lab: Lab, database: Database) -> float:
 
 
 def _queries_of_an_idle_cycle(lab: Lab, database: Database) -> float:
-    """Of the most cycles there can have been, so that a cycle never looks cheaper than it is."""
+    """By the fewest cycles there can have been, so that none looks cheaper than it is: the pause
+    of an idle loop is drawn between half of ``--sleep-seconds`` and all of it."""
     with (
         CountingProxy(database) as proxy,
         executors(
@@ -95,9 +93,9 @@ def _queries_of_an_idle_cycle(lab: Lab, database: Database) -> float:
         ),
     ):
         before = proxy.count
-        time.sleep(_IDLE_SECONDS)
+        time.sleep(lab.size.idle_seconds)
         lab.bar.update()
-        return (proxy.count - before) / _FEWEST_CYCLES
+        return (proxy.count - before) * _SLEEP / lab.size.idle_seconds
 
 
 def _server_memory(lab: Lab, database: Database) -> float:

@@ -5,6 +5,7 @@ It checks nothing, looks for no earlier request with the key, and answers two nu
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,17 +31,16 @@ _DEPOSIT = """
 """
 _FINGERPRINT = "0" * 64
 
-_connection: Any = None
+_local = threading.local()
 
 
 def _cursor() -> Any:
-    """Of the worker's own connection, made after the fork."""
-    global _connection  # noqa: PLW0603
-    if _connection is None:
-        _connection = psycopg2.connect(os.environ["DATABASE_URL"])
-        _connection.autocommit = True
-        _connection.cursor().execute(_DEPOSIT)
-    return _connection.cursor()
+    """Of the thread's own connection, made after the fork."""
+    if not hasattr(_local, "connection"):
+        _local.connection = psycopg2.connect(os.environ["DATABASE_URL"])
+        _local.connection.autocommit = True
+        _local.connection.cursor().execute(_DEPOSIT)
+    return _local.connection.cursor()
 
 
 def application(

@@ -53,16 +53,19 @@ class _Client:
         return self._answer
 
 
-def _request(wallet: int, key: str) -> bytes:
+def _request(wallet: int, key: str, api_key: str) -> bytes:
     body = b'{"amount": 5}'
+    authorization = f"Authorization: Bearer {api_key}\r\n" if api_key else ""
     return (
         f"POST /api/wallets/{wallet}/deposit/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Content-Type: application/json\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Type: application/json\r\nIdempotency-Key: {key}\r\n{authorization}"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
-def run(*, port: int, wallets: range, clients: int, seconds: float) -> dict[str, float]:
+def run(
+    *, port: int, wallets: range, clients: int, seconds: float, api_key: str
+) -> dict[str, float]:
     selector = selectors.DefaultSelector()
     chance = random.Random(7)
     prefix = f"{time.time_ns():x}"
@@ -71,7 +74,7 @@ def run(*, port: int, wallets: range, clients: int, seconds: float) -> dict[str,
 
     def ask(client: _Client) -> None:
         wallet = wallets[chance.randrange(len(wallets))]
-        client.send(_request(wallet, f"{prefix}-{next(numbers)}"), selector)
+        client.send(_request(wallet, f"{prefix}-{next(numbers)}", api_key), selector)
 
     processor = time.process_time()
     begun = time.perf_counter()
@@ -110,13 +113,16 @@ def main() -> None:
     parser.add_argument("--wallets", type=int, required=True)
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--api-key", default="")
     given = parser.parse_args()
-    wallets = range(given.first, given.first + given.wallets)
-    print(
-        json.dumps(
-            run(port=given.port, wallets=wallets, clients=given.clients, seconds=given.seconds)
-        )
+    numbers = run(
+        port=given.port,
+        wallets=range(given.first, given.first + given.wallets),
+        clients=given.clients,
+        seconds=given.seconds,
+        api_key=given.api_key,
     )
+    print(json.dumps(numbers))
 
 
 if __name__ == "__main__":

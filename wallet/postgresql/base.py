@@ -1,5 +1,6 @@
 import select
 import time
+from typing import Any
 
 from django.db.backends.postgresql import base
 
@@ -28,7 +29,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return usable
 
 
-def _is_quiet(connection: base.Database.extensions.connection) -> bool:
+def _is_quiet(connection: Any) -> bool:
     """Nothing has arrived that nobody asked for."""
     if connection.closed:
         return False
