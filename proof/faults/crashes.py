@@ -39,7 +39,7 @@ def crash_everywhere(stage: Stage) -> Counts:
         chance.shuffle(orders)
         crashes = _die_in_turns(here, orders)
         here.drain(executors=_EXECUTORS, concurrency=8, seconds=PATIENCE_SECONDS * 5)
-        books = here.check()
+        books = here.check(audit=True)
         return {
             "withdrawals": count,
             "crashes": crashes,

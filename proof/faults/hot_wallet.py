@@ -19,7 +19,7 @@ def hot_wallet(stage: Stage) -> Counts:
     with stage.world() as here:
         quiet = _quiet(here, amounts)
         racing = _racing(here, amounts, deposits=stage.size(60, 1_000), chance=chance)
-        books = here.check()
+        books = here.check(audit=True)
         _expect_every_decision_to_fit(here, books, racing)
         paid = sum(books.statuses[one.id] == "SUCCEEDED" for one in quiet + racing)
         return {"withdrawals": 2 * count, "succeeded": paid, "failed": 2 * count - paid}

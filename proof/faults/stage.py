@@ -31,7 +31,8 @@ class Stage:
         return random.Random(self.seed)
 
     def world(self, *, latency_ms: int = 0, **settings: str) -> AbstractContextManager[World]:
-        return world(self.server, latency_ms=latency_ms, **settings)
+        # The audit costs the start of a process, which the small size saves where it can.
+        return world(self.server, latency_ms=latency_ms, audits=self.full, **settings)
 
     @contextmanager
     def own_postgres(

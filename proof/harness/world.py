@@ -53,12 +53,19 @@ class Due:
 
 class World:
     def __init__(
-        self, database: Database, bank: MockBank, directory: Path, settings: Mapping[str, str]
+        self,
+        database: Database,
+        bank: MockBank,
+        directory: Path,
+        settings: Mapping[str, str],
+        *,
+        audits: bool,
     ) -> None:
         self.database = database
         self.bank = bank
         self.directory = directory
         self._settings = dict(settings)
+        self._audits = audits
         self._numbers = itertools.count(1)
         self._executors: list[Process] = []
 
@@ -229,13 +236,13 @@ class World:
         waiting: Sequence[Due] = (),
         lied_about: Sequence[Due] = (),
         references_change: bool = False,
-        audit: bool = True,
+        audit: bool | None = None,
     ) -> Books:
         """Compare wallets, ledger and the bank's book. Raises ``BrokenPromiseError``.
 
         ``waiting``: those that may wait for a person. ``lied_about``: those for which the bank
         said in plain words that it had not paid and had. ``references_change``: the bank answers
-        repeated keys with new references.
+        repeated keys with new references. ``audit``: run the service's own audit as well.
         """
         books = self.books()
         broken = broken_promises(
@@ -245,7 +252,7 @@ class World:
             references_change=references_change,
         )
         self.expect(not broken, "\n".join(broken))
-        if audit:
+        if self._audits if audit is None else audit:
             audited = self.manage("audit_ledger")
             self.expect(audited.code == 0, audited.output() + audited.errors())
         return books
@@ -271,11 +278,14 @@ _TIMES = ("created_at", "updated_at")
 
 
 @contextmanager
-def world(server: Server, *, latency_ms: int = 0, **settings: str) -> Iterator[World]:
-    """``settings`` are environment variables on top of the quick ones."""
+def world(
+    server: Server, *, latency_ms: int = 0, audits: bool = True, **settings: str
+) -> Iterator[World]:
+    """``settings`` are environment variables on top of the quick ones; ``audits``: whether checks
+    run the service's own audit, unless told otherwise."""
     directory = Path(tempfile.mkdtemp(prefix="wallet-proof-"))
     bank = MockBank(directory, latency_ms=latency_ms)
-    made = World(server.fresh(), bank, directory, QUICK | settings)
+    made = World(server.fresh(), bank, directory, QUICK | settings, audits=audits)
     try:
         yield made
     finally:
