@@ -57,7 +57,7 @@ def _serve(
     lab: Lab, servers: ExitStack, database: Database, application: str, extra: Mapping[str, str]
 ) -> int:
     port = free_port()
-    # Everything else is as gunicorn.conf.py has it, for all of them, but for the renewal of workers.
+    # All else is as gunicorn.conf.py has it, for all of them, but for the renewal of workers.
     gunicorn = ["-m", "gunicorn", application, f"--bind=127.0.0.1:{port}"]
     options = [f"--workers={_WORKERS}", "--max-requests=0"]
     servers.enter_context(lab.process(f"server-{port}", gunicorn + options, database.url, extra))
@@ -85,7 +85,6 @@ def _judge(lab: Lab, found: Mapping[str, list[Measured]]) -> CaseResult:
     ours = found[f"{_SERVICE}, {_UNIFORM}"]
     hot = found[f"{_SERVICE}, {_HOT}"]
     ceiling = found[f"{_CEILING}, {_UNIFORM}"]
-    with_key = found[f"{_WITH_KEY}, {_UNIFORM}"]
     tail = max(each["p99"] / each["p50"] for each in (*ours, *hot))
     return CaseResult(
         case=NAME,
@@ -106,12 +105,6 @@ def _judge(lab: Lab, found: Mapping[str, list[Measured]]) -> CaseResult:
         ],
         targets=[
             Target("share of the bare function", ratio(ours, ceiling, "rate"), 0.5, unit="%"),
-            Target(
-                "share of it, asking for API keys",
-                ratio(with_key, ceiling, "rate"),
-                0.4,
-                unit="%",
-            ),
             Target(
                 "times the view over the ORM",
                 ratio(ours, found[f"{_ORM}, {_UNIFORM}"], "rate"),
