@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
+from wallets.domain.statements import for_database
+from wallets.domain.statements.rows import ApiKeyRow
 from wallets.models import ApiKey, Scope, Tenant
 
 # wlt_<prefix>_<secret>: the prefix finds the row, and tells keys apart in lists and logs.
@@ -106,23 +107,17 @@ def authenticate(text: str) -> Caller:
     form = _FORM.fullmatch(text)
     if form is None:
         raise InvalidApiKey
-    row = (
-        ApiKey.objects.filter(prefix=form[1])
-        .values_list(
-            "pk", "tenant_id", "scopes", "digest", "expires_at", "revoked_at", "last_used_at", Now()
-        )
-        .first()
-    )
+    row: ApiKeyRow | None = for_database().find_api_key(form[1])
     # An unknown prefix is compared too, so that both refusals take as long.
-    digest = row[3] if row else "0" * 64
+    digest = row.digest if row else "0" * 64
     if not hmac.compare_digest(_digest(text), digest) or row is None:
         raise InvalidApiKey
-    pk, tenant_id, scopes, _, expires_at, revoked_at, last_used_at, now = row
-    if revoked_at is not None or (expires_at is not None and expires_at <= now):
+    expired = row.expires_at is not None and row.expires_at <= row.now
+    if row.revoked_at is not None or expired:
         raise InvalidApiKey
-    if last_used_at is None or last_used_at <= now - _USE_IS_NOTED_EVERY:
-        _note_use(pk, now)
-    return Caller(tenant_id=tenant_id, key_id=pk, scopes=frozenset(scopes))
+    if row.last_used_at is None or row.last_used_at <= row.now - _USE_IS_NOTED_EVERY:
+        _note_use(row.id, row.now)
+    return Caller(tenant_id=row.tenant_id, key_id=row.id, scopes=frozenset(row.scopes))
 
 
 def _note_use(pk: int, now: datetime) -> None:

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 
 from wallets.domain.statements.rows import (
+    ApiKeyRow,
     BalanceRow,
     Batch,
     DepositedRow,
@@ -23,7 +25,16 @@ from wallets.domain.statements.rows import (
     StateRow,
 )
 from wallets.domain.withdrawals.rows import Row, read
-from wallets.models import BankCall, LedgerEntry, Status, StatusChange, Transaction, Type, Wallet
+from wallets.models import (
+    ApiKey,
+    BankCall,
+    LedgerEntry,
+    Status,
+    StatusChange,
+    Transaction,
+    Type,
+    Wallet,
+)
 from wallets.models.clock import database_now
 
 
@@ -164,3 +175,10 @@ def insert_deposits(rows: Sequence[NewDeposit], now: datetime) -> list[int]:
         for row in rows
     )
     return [row.pk for row in made]
+
+
+def find_api_key(prefix: str) -> ApiKeyRow | None:
+    found = ApiKey.objects.filter(prefix=prefix).values_list(
+        "pk", "tenant_id", "scopes", "digest", "expires_at", "revoked_at", "last_used_at", Now()
+    )
+    return next((ApiKeyRow(*values) for values in found), None)

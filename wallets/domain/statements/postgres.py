@@ -1,5 +1,6 @@
 """PostgreSQL: one round trip for a whole batch. The order of rows is the order of their ids."""
 
+import json
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from django.db import connection
 from wallets.domain.statements.arrays import RowArrays, array
 from wallets.domain.statements.prepared import Prepared
 from wallets.domain.statements.rows import (
+    ApiKeyRow,
     BalanceRow,
     Batch,
     CallRow,
@@ -327,3 +329,21 @@ def insert_deposits(rows: Sequence[NewDeposit], now: datetime) -> list[int]:
     """Insert the deposits and return their ids, both in the order of the rows."""
     found = _INSERT_DEPOSITS.fetchall(now, *_NEW_DEPOSITS.values(rows))
     return sorted(values[0] for values in found)
+
+
+_FIND_API_KEY = Prepared(
+    types=("text",),
+    sql="""
+    SELECT id, tenant_id, scopes::text, digest, expires_at, revoked_at, last_used_at,
+           statement_timestamp()
+    FROM wallets_apikey WHERE prefix = $1
+    """,
+)
+
+
+def find_api_key(prefix: str) -> ApiKeyRow | None:
+    found = _FIND_API_KEY.fetchall(prefix)
+    if not found:
+        return None
+    [(pk, tenant_id, scopes, *rest)] = found
+    return ApiKeyRow(pk, tenant_id, json.loads(scopes), *rest)

@@ -41,12 +41,10 @@ class Prepared:
         self._forgotten = False
 
     def fetchall(self, *values: Any) -> list[tuple[Any, ...]]:
-        """Raises ``Forgotten``, at most once in a process."""
+        """Raises ``Forgotten``, at most once in a process, and only inside a transaction."""
         numbered = {str(n): value for n, value in enumerate(values, 1)}
         with connection.cursor() as cursor:
-            if self._lasts():
-                self._execute_prepared(cursor, numbered)
-            else:
+            if not (self._lasts() and self._executed_prepared(cursor, numbered)):
                 cursor.execute(self._text, numbered)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
@@ -55,7 +53,9 @@ class Prepared:
         pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         return not (pooled or self._forgotten)
 
-    def _execute_prepared(self, cursor: Any, values: dict[str, Any]) -> None:
+    def _executed_prepared(self, cursor: Any, values: dict[str, Any]) -> bool:
+        """False: it was forgotten, and may be sent as text. In a transaction it may not: that one
+        has failed."""
         driver = connection.connection
         try:
             if driver not in self._knowing:
@@ -66,4 +66,7 @@ class Prepared:
             if not isinstance(error.__cause__, _FORGOTTEN):
                 raise
             self._forgotten = True
+            if connection.get_autocommit():
+                return False
             raise Forgotten from error
+        return True

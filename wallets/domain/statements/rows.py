@@ -190,3 +190,17 @@ class NewDeposit:
     amount: int
     request_key: str | None
     request_fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    """A key as it is stored; ``now``: the database's time with it."""
+
+    id: int
+    tenant_id: int
+    scopes: Sequence[str]
+    digest: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    now: datetime
