@@ -44,9 +44,12 @@ from wallets.domain.people import OperatorRefusal
 from wallets.domain.policy import PayoutPolicy
 from wallets.domain.receipts import ClientRequest, Receipt
 from wallets.domain.scheduling import schedule_withdrawal
+from wallets.domain.statements.rows import BEGINNING, Horizon
+from wallets.domain.withdrawals.cancel import cancel
 from wallets.domain.withdrawals.claim import ClaimBatch, Claimed, claim
 from wallets.domain.withdrawals.followup import Step
 from wallets.domain.withdrawals.lease import renew
+from wallets.domain.withdrawals.reschedule import reschedule
 from wallets.domain.withdrawals.resolving import resolve
 from wallets.domain.withdrawals.returns import record_return
 from wallets.domain.withdrawals.settle import Result, settle
@@ -81,6 +84,7 @@ LEGS = {
     ("WITHDRAWAL", "PROCESSING"): ((_HELD,),),
     ("WITHDRAWAL", "SUCCEEDED"): ((_HELD, _PAID),),
     ("WITHDRAWAL", "FAILED"): ((), (_HELD, _BACK)),
+    ("WITHDRAWAL", "CANCELLED"): ((),),
 }
 
 
@@ -286,6 +290,7 @@ class Worker:
     rules: PayoutPolicy
     id: uuid.UUID
     hands: list[Hand] = field(default_factory=list)
+    seen: Horizon = BEGINNING
 
 
 def _result(hand: Hand) -> Result:
@@ -316,7 +321,7 @@ class PayoutMachine(RuleBasedStateMachine):
 
     @initialize(
         promise=st.sampled_from([Idempotency.SUCCESS_ONLY, Idempotency.FULL, Idempotency.NONE]),
-        inquiry=st.booleans(),
+        inquiry=st.sampled_from([True, True, False]),
         health=st.sampled_from([False, False, True]),
         amounts=st.lists(st.integers(1, 80), min_size=3, max_size=4),
     )
@@ -361,7 +366,9 @@ class PayoutMachine(RuleBasedStateMachine):
     # --- Clients ---------------------------------------------------------------------------------
 
     @rule(
-        what=st.sampled_from([*["schedules"] * 3, "deposits", "repeats a deposit"]),
+        what=st.sampled_from(
+            [*["schedules"] * 3, "deposits", "repeats a deposit", "cancels", "reschedules"]
+        ),
         which=st.integers(0, 1),
         amounts=st.lists(st.integers(1, 80), min_size=3, max_size=3),
         seconds=st.sampled_from([0, 0, 0, 100, 400]),
@@ -371,6 +378,8 @@ class PayoutMachine(RuleBasedStateMachine):
             self._deposit(which, sum(amounts))
         elif what == "schedules":
             self._schedule(which, amounts, seconds)
+        elif what in ("cancels", "reschedules"):
+            self._change_plans(what, amounts[0], seconds)
         else:
             before = self._balances()
             key = sorted(self.requests)[amounts[0] % len(self.requests)]
@@ -391,6 +400,19 @@ class PayoutMachine(RuleBasedStateMachine):
             request=ClientRequest(key, "same"),
         )
 
+    def _change_plans(self, what: str, index: int, seconds: int) -> None:
+        rows = list(Transaction.objects.filter(status=Status.SCHEDULED).order_by("id"))
+        if not rows:
+            return
+        row = rows[index % len(rows)]
+        if what == "cancels":
+            cancel(wallet=row.wallet_id, withdrawal_id=row.pk, by="client")
+        else:
+            execute_at = database_now() + timedelta(seconds=seconds + 100)
+            reschedule(
+                wallet=row.wallet_id, withdrawal_id=row.pk, execute_at=execute_at, by="client"
+            )
+
     def _schedule(self, which: int, amounts: list[int], seconds: int) -> None:
         """Due in ``seconds`` from now."""
         for amount in amounts:
@@ -407,7 +429,7 @@ class PayoutMachine(RuleBasedStateMachine):
 
     # --- Time ------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([*[600, 300] * 5, 100, 900, 90_000]))
+    @rule(seconds=st.sampled_from([*[300, 600, 300] * 3, 100, 900, 90_000]))
     def time_passes(self, seconds: int) -> None:
         """Everybody's clock goes on: rows are moved into the past by as much."""
         self.clock += seconds
@@ -422,6 +444,11 @@ class PayoutMachine(RuleBasedStateMachine):
         BankGate.objects.update(
             **{name: F(name) - past for name in ("paused_until", "retry_at", "refilled_at")}
         )
+        for worker in self.workers:
+            worker.seen = Horizon(
+                lapsed=worker.seen.lapsed and worker.seen.lapsed - past,
+                due=worker.seen.due and worker.seen.due - past,
+            )
         self.network.let_die()
         self.bank.forget(self.clock)
 
@@ -434,7 +461,7 @@ class PayoutMachine(RuleBasedStateMachine):
     @rule(works=works)
     def a_worker_works_after_a_while(self, works: Works) -> None:
         """Often it finds leases that have lapsed."""
-        self.time_passes(600)
+        self.time_passes(300)
         self._work(works)
 
     def _work(self, works: Works) -> None:
@@ -454,8 +481,13 @@ class PayoutMachine(RuleBasedStateMachine):
         halted = BankGate.objects.get().halted_at is not None
         due, balances = self._due(), self._balances()
         batch = claim(
-            worker=worker.id, wanted=wanted, policy=worker.rules, random_source=self.random
+            worker=worker.id,
+            wanted=wanted,
+            policy=worker.rules,
+            random_source=self.random,
+            since=worker.seen,
         )
+        worker.seen = batch.seen
         self._check_decisions(due, balances, batch)
         if halted:
             assert not batch.insufficient_funds
@@ -558,7 +590,7 @@ class PayoutMachine(RuleBasedStateMachine):
 
     def _crash(self, worker: Worker) -> None:
         """It starts anew at once, under another id."""
-        worker.id, worker.hands = self._new_id(), []
+        worker.id, worker.hands, worker.seen = self._new_id(), [], BEGINNING
 
     # --- The bank --------------------------------------------------------------------------------
 
@@ -672,7 +704,7 @@ class PayoutMachine(RuleBasedStateMachine):
             if row.status == Status.SUCCEEDED:
                 assert paid, f"withdrawal {row.pk} was never paid"
                 assert row.bank_reference == _reference(key)
-            elif row.status in (Status.SCHEDULED, Status.FAILED):
+            elif row.status != Status.PROCESSING:
                 assert not paid, f"withdrawal {row.pk} is {row.status} and was paid"
 
     # --- The end ---------------------------------------------------------------------------------
@@ -688,6 +720,10 @@ class PayoutMachine(RuleBasedStateMachine):
 
     def _heal_and_drain(self) -> None:
         resume_payouts(by="somebody")
+        # Whatever is still under way arrives at the worst moment: now.
+        while self.network.under_way:
+            self.network.arrive(0, "success")
+            self.the_books_are_right()
         *_, last = self.workers
         for worker in self.workers[:-1]:
             self._settle(worker, acknowledged=True)
