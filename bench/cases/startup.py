@@ -72,8 +72,10 @@ def _imports(lab: Lab, name: str, modules: list[str], database: Database) -> Row
 
 
 def _queries_of_one_run(lab: Lab, database: Database) -> float:
+    command = ["manage.py", "run_withdrawal_executor", "--limit=100"]
+    lab.run(command, database.url)  # the very first one makes the gate
     with CountingProxy(database) as proxy:
-        lab.run(["manage.py", "run_withdrawal_executor", "--limit=100"], proxy.url)
+        lab.run(command, proxy.url)
         lab.bar.update()
         return float(proxy.count)
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from wallets.domain.errors import MomentInFuture, PeriodReversed
+from wallets.domain.statements import for_database
 from wallets.models import Account, LedgerEntry, Type, Wallet, of_one_wallet
 from wallets.models.clock import database_now
 
@@ -125,18 +126,10 @@ def _last_until(wallet: Wallet, moment: datetime, *, inclusive: bool) -> LedgerE
     newest = _changes(wallet).order_by(*_NEWEST_FIRST).first()
     if newest is None or _is_by(newest, moment, inclusive):
         return newest
-    found: LedgerEntry | None = None
-    low, high = 0, newest.pk  # the ids up to ``low`` are by then, those from ``high`` on are not
-    while high - low > 1:
-        middle = (low + high) // 2
-        entry = _changes(wallet).filter(id__gt=low, id__lte=middle).order_by(*_NEWEST_FIRST).first()
-        if entry is None:
-            low = middle
-        elif _is_by(entry, moment, inclusive):
-            found, low = entry, middle
-        else:
-            high = entry.pk
-    return found
+    found: int | None = for_database().last_entry_in_time(
+        wallet_id=wallet.pk, too_late=newest.pk, moment=moment, inclusive=inclusive
+    )
+    return None if found is None else LedgerEntry.objects.get(pk=found)
 
 
 def _is_by(entry: LedgerEntry, moment: datetime, inclusive: bool) -> bool:

@@ -26,6 +26,7 @@ from wallets.domain.statements.rows import (
 )
 from wallets.domain.withdrawals.rows import Row, read
 from wallets.models import (
+    Account,
     ApiKey,
     BankCall,
     LedgerEntry,
@@ -182,3 +183,25 @@ def find_api_key(prefix: str) -> ApiKeyRow | None:
         "pk", "tenant_id", "scopes", "digest", "expires_at", "revoked_at", "last_used_at", Now()
     )
     return next((ApiKeyRow(*values) for values in found), None)
+
+
+def last_entry_in_time(
+    *, wallet_id: int, too_late: int, moment: datetime, inclusive: bool
+) -> int | None:
+    """The id of the wallet's last change of balance that was made by ``moment``, or before it if
+    not ``inclusive``. ``too_late``: the id of one that was not."""
+    moving = Q(debit_account=Account.WALLET) | Q(credit_account=Account.WALLET)
+    changes = LedgerEntry.objects.filter(moving, wallet_id=wallet_id).order_by("-id")
+    found: int | None = None
+    # The ids up to ``low`` are in time, those from ``high`` on are not.
+    low, high = 0, too_late
+    while high - low > 1:
+        middle = (low + high) // 2
+        entry = changes.filter(id__gt=low, id__lte=middle).first()
+        if entry is None:
+            low = middle
+        elif entry.created_at < moment or (inclusive and entry.created_at == moment):
+            found, low = entry.pk, middle
+        else:
+            high = entry.pk
+    return found

@@ -347,3 +347,38 @@ def find_api_key(prefix: str) -> ApiKeyRow | None:
         return None
     [(pk, tenant_id, scopes, *rest)] = found
     return ApiKeyRow(pk, tenant_id, json.loads(scopes), *rest)
+
+
+# Halves the ids below ``$2``, of an entry that is too late, until the last one in time is found. As
+# everywhere, the wallet is named among several so that its index is used.
+_LAST_ENTRY_IN_TIME = """
+    WITH RECURSIVE halving (low, high, found) AS (
+        SELECT 0::bigint, $2, NULL::bigint
+        UNION ALL
+        SELECT CASE WHEN e.created_at {late} $3 THEN low ELSE middle END,
+               CASE WHEN e.created_at {late} $3 THEN e.id ELSE high END,
+               CASE WHEN e.created_at {late} $3 THEN found ELSE coalesce(e.id, found) END
+        FROM (SELECT low, high, found, (low + high) / 2 AS middle FROM halving
+              WHERE high - low > 1) AS h
+        LEFT JOIN LATERAL (
+            SELECT id, created_at FROM wallets_ledgerentry
+            WHERE wallet_id IN (-1, $1) AND id > low AND id <= middle
+              AND 'WALLET' IN (debit_account, credit_account)
+            ORDER BY wallet_id DESC, id DESC LIMIT 1
+        ) AS e ON true
+    )
+    SELECT max(found) FROM halving
+"""
+_TYPES = ("bigint", "bigint", "timestamptz")
+_LAST_ENTRY_UNTIL = Prepared(types=_TYPES, sql=_LAST_ENTRY_IN_TIME.format(late=">"))
+_LAST_ENTRY_BEFORE = Prepared(types=_TYPES, sql=_LAST_ENTRY_IN_TIME.format(late=">="))
+
+
+def last_entry_in_time(
+    *, wallet_id: int, too_late: int, moment: datetime, inclusive: bool
+) -> int | None:
+    """The id of the wallet's last change of balance that was made by ``moment``, or before it if
+    not ``inclusive``. ``too_late``: the id of one that was not."""
+    statement = _LAST_ENTRY_UNTIL if inclusive else _LAST_ENTRY_BEFORE
+    [(found,)] = statement.fetchall(wallet_id, too_late, moment)
+    return None if found is None else int(found)
