@@ -62,7 +62,7 @@ class _Executor:
         self._since = BEGINNING
 
     def look(self) -> None:
-        look_ahead(self._since)
+        look_ahead(self._since, within=timedelta(seconds=2))
 
     def claim(self, wanted: int) -> ClaimBatch:
         batch = claim(

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from django.db import InterfaceError, InternalError, OperationalError, connection
@@ -278,7 +279,7 @@ class Executor:
         if not self._database_may_be_tried():
             return
         self._pause_look_at = time.monotonic() + _PAUSE_LOOK
-        outlook = self._with_database(look_ahead)
+        outlook = self._with_database(lambda: look_ahead(self._horizon, within=timedelta(0)))
         if outlook is not None:
             self._note_pause(outlook.halted_reason)
 
@@ -440,7 +441,7 @@ class Executor:
         self._closed = closed
 
     def _idle_seconds(self, since: Horizon) -> float:
-        outlook = look_ahead(since)
+        outlook = look_ahead(since, within=timedelta(seconds=self._plan.sleep_seconds))
         self._note_pause(outlook.halted_reason)
         coming = outlook.next_work_in
         # Never longer than asked for: the pause bounds how late a new withdrawal is seen.

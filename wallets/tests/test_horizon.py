@@ -72,7 +72,7 @@ class HorizonTest(TestCase):
         make_due(self.wallet, *[1] * 4)
         lapsed = ids(take(4, BEGINNING))
         now = database_now()
-        for pk, seconds in zip(lapsed, (60, 50, 40, 20), strict=True):
+        for pk, seconds in zip(lapsed, (60, 50, 40, 30), strict=True):
             ago = now - timedelta(seconds=seconds)
             Transaction.objects.filter(pk=pk).update(lease_expires_at=ago)
         make_due(self.wallet, *[1] * 10)
@@ -86,6 +86,16 @@ class HorizonTest(TestCase):
         first = take(5, BEGINNING)
         lapse(pk)
         self.assertEqual(ids(take(5, first.seen)), [pk])
+
+
+class LookAheadTest(TestCase):
+    def test_looks_no_further_than_it_is_told(self) -> None:
+        make_due(make_wallet(10), 1, ago=timedelta(seconds=-60))
+        ensure_gate()
+        self.assertIsNone(look_ahead(within=timedelta(seconds=30)).next_work_in)
+        coming = look_ahead(within=timedelta(seconds=90)).next_work_in
+        assert coming is not None
+        self.assertLess(abs(coming - timedelta(seconds=60)), timedelta(seconds=20))
 
 
 class SingleRunTest(TransactionTestCase):

@@ -22,10 +22,10 @@ class Outlook:
     halted_reason: str
 
 
-def look_ahead(since: Horizon = BEGINNING) -> Outlook:
+def look_ahead(since: Horizon = BEGINNING, within: timedelta | None = None) -> Outlook:
     """One statement, two index look-ups: this is all that an idle executor asks.
 
-    ``since``: as for a claim.
+    ``since``: as for a claim. ``within``: as far as it matters; nothing later is looked for.
     """
     due = Transaction.objects.filter(status=Status.SCHEDULED).order_by("execute_at", "id")
     lapse = Transaction.objects.filter(status=Status.PROCESSING).order_by("lease_expires_at", "id")
@@ -33,6 +33,9 @@ def look_ahead(since: Horizon = BEGINNING) -> Outlook:
         due = due.filter(execute_at__gte=since.due)
     if since.lapsed is not None:
         lapse = lapse.filter(lease_expires_at__gte=since.lapsed)
+    if within is not None:
+        due = due.filter(execute_at__lte=Now() + within)
+        lapse = lapse.filter(lease_expires_at__lte=Now() + within)
     halted_reason, now, *times = BankGate.objects.values_list(
         "halted_reason",
         Now(),

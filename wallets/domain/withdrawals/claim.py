@@ -29,7 +29,9 @@ logger = logging.getLogger("wallets.claim")
 
 # How long after its check against the clock a transaction that schedules may commit at the latest,
 # but for accidents. Until then a withdrawal may turn up behind others that were due after it.
-_LATEST = timedelta(seconds=10)
+_LATEST_DUE = timedelta(seconds=10)
+# The same for one that hands back. Of lapsed leases the order does not matter.
+_LATEST_LAPSED = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def _choose(
 
 def _before_latecomers(seen: Horizon) -> Horizon:
     return Horizon(
-        lapsed=seen.lapsed and seen.lapsed - _LATEST, due=seen.due and seen.due - _LATEST
+        lapsed=seen.lapsed and seen.lapsed - _LATEST_LAPSED,
+        due=seen.due and seen.due - _LATEST_DUE,
     )
 
 
