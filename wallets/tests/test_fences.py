@@ -11,6 +11,7 @@ from django.test import TestCase, TransactionTestCase, skipUnlessDBFeature
 from wallets.domain import gate, ledger
 from wallets.domain.errors import LedgerIntegrityError
 from wallets.domain.gate import Closed
+from wallets.domain.ledger import LockedWallet
 from wallets.domain.outcomes import Verdict
 from wallets.domain.scheduling import schedule_withdrawal
 from wallets.domain.statements import for_database
@@ -238,3 +239,12 @@ def patience(*, milliseconds: int) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {milliseconds:d}")
     yield
+
+
+class NoTransactionTest(TransactionTestCase):
+    def test_moves_no_money_outside_a_transaction(self) -> None:
+        wallet = make_wallet(50)
+        state = Wallet.objects.get(pk=wallet)
+        locked = {wallet: LockedWallet(wallet, state.uuid, state.currency, state.balance)}
+        with self.assertRaises(LedgerIntegrityError):
+            ledger.post([], locked=locked, now=database_now())
