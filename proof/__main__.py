@@ -21,6 +21,7 @@ from proof.soak import SoakResult, soak
 _SECTIONS = ("matrix", "faults", "soak", "programs")
 _PROGRAM_SECONDS = 3_600.0
 _STATE_MACHINE = "wallets/tests/test_state_machine.py"
+_EXAMPLES = "500"  # runs of the state machine at full size
 
 
 def main() -> int:
@@ -96,26 +97,32 @@ def _soak(options: argparse.Namespace, scratch: Path) -> SoakResult:
 def _programs(scratch: Path, database_url: str, *, quick: bool) -> Sequence[ProgramResult]:
     """Each is a program that exits with 0 when its proof holds."""
     model = ("-m", "proof.protocol_model")
+    machine = ("-m", "pytest", "-q", "--timeout=0", _STATE_MACHINE)
+    guards = ("-m", "proof.guards", "--page", "docs/guards.md")
     wanted: list[tuple[str, tuple[str, ...]]] = [
         ("Every reachable state of the protocol", (*model, *(() if quick else ("--full",)))),
         ("The protocol without each guard and assumption", (*model, "--guards")),
+        ("Any order of events", machine),
     ]
-    if (ROOT / _STATE_MACHINE).is_file():
-        wanted.append(("State machine", ("-m", "pytest", "-q", _STATE_MACHINE)))
     # Takes every guard out of the code in turn and runs the tests: long.
-    if not quick and (ROOT / "proof" / "guards").exists():
-        wanted.append(("Some test goes red without each guard", ("-m", "proof.guards")))
-    return [_program(title, words, scratch, database_url) for title, words in wanted]
+    if not quick:
+        wanted.append(("Some test goes red without each guard", guards))
+    environment = {"DATABASE_URL": database_url}
+    if not quick:
+        environment["STATE_MACHINE_EXAMPLES"] = _EXAMPLES
+    return [_program(title, words, scratch, environment) for title, words in wanted]
 
 
-def _program(title: str, words: tuple[str, ...], scratch: Path, database_url: str) -> ProgramResult:
+def _program(
+    title: str, words: tuple[str, ...], scratch: Path, environment: dict[str, str]
+) -> ProgramResult:
     command = f"python {' '.join(words)}"
     print(f"\n--- {title}: {command}", flush=True)
     started = time.monotonic()
     process = Process(
         words,
         log=scratch / f"program-{'-'.join(words).replace('/', '-')}",
-        environment=own_environment() | {"DATABASE_URL": database_url},
+        environment=own_environment() | environment,
     )
     code = process.wait(_PROGRAM_SECONDS)
     said = (process.output() + process.errors()).strip()

@@ -223,7 +223,13 @@ def _line(tried: Tried) -> str:
 
 
 def page(tried: Sequence[Tried]) -> str:
-    rows = ["| Guard | What it keeps | Red without it | On |", "|---|---|---|---|"]
+    rows = [
+        "# Guards that matter\n",
+        "Written by `python -m proof.guards --page docs/guards.md`; do not edit. Each guard was\n"
+        "taken out of the code by itself, all others in place, and the tests named here failed.\n",
+        "| Guard | What it keeps | Red without it | On |",
+        "|---|---|---|---|",
+    ]
     for guard in dict.fromkeys(one.guard for one in tried):
         ours = [one for one in tried if one.guard == guard]
         tests = dict.fromkeys(_short(test) for one in ours for test in one.red)
