@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,18 +227,21 @@ def page(tried: Sequence[Tried]) -> str:
         "# Guards that matter\n",
         "Written by `python -m proof.guards --page docs/guards.md`; do not edit. Each guard was\n"
         "taken out of the code by itself, all others in place, and the tests named here failed.\n",
-        "| Guard | What it keeps | Red without it | On |",
-        "|---|---|---|---|",
+        "| Guard | What it keeps | Taken out of | Red without it | On |",
+        "|---|---|---|---|---|",
     ]
     for guard in dict.fromkeys(one.guard for one in tried):
         ours = [one for one in tried if one.guard == guard]
         tests = dict.fromkeys(_short(test) for one in ours for test in one.red)
         where = ", ".join(one.database for one in ours if not one.missing)
-        rows.append(
-            f"| {guard.name} | {guard.keeps} | {', '.join(f'`{test}`' for test in tests) or '-'}"
-            f" | {where or '-'} |"
-        )
+        files = dict.fromkeys(edit.path for edit in guard.edits)
+        cells = (guard.name, guard.keeps, _code(files), _code(tests) or "-", where or "-")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, ""])
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def _short(test: str) -> str:

@@ -62,7 +62,7 @@ class TakenAwayTest(SimpleTestCase):
         with project_copy() as copy:
             tried = try_without(idle, SQLITE, "", copy)
             self.assertEqual((tried.red, tried.missing), ((), idle.tests))
-            self.assertIn("| a comment | nothing | - | - |", page([tried]))
+            self.assertIn(f"| a comment | nothing | `{outcomes}` | - | - |", page([tried]))
 
     def test_it_refuses_an_edit_that_does_not_fit(self) -> None:
         for source in ("", "guard guard"):
