@@ -15,7 +15,9 @@ from proof.model.options import ASSUMPTIONS, GUARDS, REDUNDANT, Options, Rule, S
 from proof.model.search import Found, search
 from wallets.domain.outcomes import Idempotency
 
-QUICK, FULL = Size(retries=0, stale=1, requests=1), Size(retries=1, stale=1, requests=1)
+QUICK = Size(retries=0, stale=1, requests=1)
+# As many tries as BANK_RETRY_COUNT allows by default; then more memories of one withdrawal.
+FULL = (Size(retries=2, stale=1, requests=1), Size(retries=0, stale=2, requests=1))
 # With two withdrawals in flight at once the states multiply.
 PAIR = Size(retries=0, stale=0, requests=0)
 BANKS = [(bank, inquiry) for bank in Idempotency for inquiry in (True, False)]
@@ -81,12 +83,12 @@ def _plan(chosen: argparse.Namespace) -> Iterator[Options]:
         one = Options(
             bank,
             inquiry,
-            size=FULL if chosen.full else QUICK,
+            size=QUICK,
             without=frozenset(chosen.without),
             broken=frozenset(chosen.broken),
         )
         if chosen.withdrawals in (None, 1):
-            yield one
+            yield from (replace(one, size=size) for size in (FULL if chosen.full else [QUICK]))
         if chosen.withdrawals in (None, 2):
             yield replace(one, withdrawals=2, size=QUICK if chosen.full else PAIR)
             if _pair_fits(bank, inquiry, full=chosen.full):
@@ -95,7 +97,8 @@ def _plan(chosen: argparse.Namespace) -> Iterator[Options]:
 
 def _pair_fits(bank: Idempotency, inquiry: bool, *, full: bool) -> bool:
     """Whether two withdrawals in flight at once are few enough states for the size."""
-    return bank is Idempotency.NONE and (full or not inquiry)
+    ignores_keys = bank is Idempotency.NONE
+    return ignores_keys or not inquiry if full else ignores_keys and not inquiry
 
 
 def _banks(chosen: argparse.Namespace) -> list[tuple[Idempotency, bool]]:
@@ -111,7 +114,8 @@ def _line(options: Options, found: Found) -> str:
     return (
         f"bank {options.bank}, inquiry {'yes' if options.inquiry else 'no'}, "
         f"{options.withdrawals} withdrawal{'s' if options.withdrawals > 1 else ''} "
-        f"of 60 from {options.deposited}: "
+        f"of 60 from {options.deposited}, {options.size.retries} retries, "
+        f"{options.size.stale} stale hands: "
         f"{found.states} states, {found.edges} steps, depth {found.depth}, {found.seconds:.1f} s; "
         f"at rest: {endings or 'not looked at'}"
     )
