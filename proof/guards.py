@@ -196,8 +196,10 @@ def _pytest(copy: Path, tests: Sequence[str], url: str, *, new_database: bool) -
     ended = subprocess.run(
         [
             sys.executable,
-            *("-m", "pytest", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider", "--reuse-db"),
-            *(["--create-db"] if new_database else []),
+            *("-m", "pytest", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider"),
+            # On SQLite each run has a file of its own, which should not stay.
+            *(["--reuse-db"] if url else []),
+            *(["--create-db"] if url and new_database else []),
             *tests,
         ],
         cwd=copy,

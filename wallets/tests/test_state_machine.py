@@ -774,7 +774,7 @@ class StateMachineTest(TestCase):
         run_state_machine_as_test(
             PayoutMachine,
             settings=settings(
-                max_examples=EXAMPLES or 12,
+                max_examples=EXAMPLES or 25,
                 stateful_step_count=50 if EXAMPLES else 35,
                 derandomize=not EXAMPLES,
                 database=None,
