@@ -103,6 +103,8 @@ class Lab:
     def _recreate(self, name: str, template: str = "template1") -> None:
         self._admin(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        # Nothing that was traded away on the server is measured, nor accepted by an executor.
+        self._admin(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
 
     def _admin(self, statement: str) -> None:
         with Database(self.admin_url).cursor() as cursor:
