@@ -5,11 +5,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
-from wallets.api.serializers import DepositRequest, WithdrawalRequest
+from wallets.api.serializers import (
+    CancelRequest,
+    DepositRequest,
+    RescheduleRequest,
+    WithdrawalRequest,
+)
 from wallets.domain.bulk_deposits import BulkItem
 from wallets.domain.errors import IdempotencyKeyReused
 from wallets.domain.wallets import WalletRef, find_wallet
-from wallets.models import Transaction, Type
+from wallets.models import PlanRequest, Transaction, Type
 
 
 @contextmanager
@@ -48,6 +53,25 @@ def _execute_at_differs(earlier: Transaction, asked: DepositRequest | Withdrawal
     # As it was asked for then, whatever has become of the withdrawal.
     first = datetime.fromisoformat(earlier.request_snapshot["execute_at"])
     return asked.execute_at != first
+
+
+def from_earlier_plan(
+    wallet: WalletRef,
+    operation: PlanRequest.Operation,
+    withdrawal_id: int,
+    asked: CancelRequest | RescheduleRequest,
+) -> list[str]:
+    if asked.client is None:
+        return []
+    earlier = PlanRequest.objects.get(
+        wallet=find_wallet(wallet), operation=operation, request_key=asked.client.key
+    )
+    time_differs = isinstance(asked, RescheduleRequest) and asked.execute_at != earlier.execute_at
+    differs = {
+        "withdrawal_id": withdrawal_id != earlier.transaction_id,
+        "execute_at": time_differs,
+    }
+    return [name for name, yes in differs.items() if yes]
 
 
 def fields_that_differ(items: Sequence[BulkItem]) -> list[list[str]]:

@@ -59,8 +59,14 @@ class WithdrawalRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRequest:
+    client: ClientRequest | None
+
+
+@dataclass(frozen=True, slots=True)
 class RescheduleRequest:
     execute_at: datetime
+    client: ClientRequest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +169,16 @@ def withdrawal_request(request: Request) -> WithdrawalRequest:
     )
 
 
-def cancel_request(request: Request) -> None:
+def cancel_request(request: Request) -> CancelRequest:
     """Nothing to say: an empty object, or no body. Raises ``Refusal``, ``InvalidFields``."""
-    read_post(request)
+    _, client = read_post(request)
+    return CancelRequest(client=client)
 
 
 def reschedule_request(request: Request) -> RescheduleRequest:
     """Raises ``Refusal``, ``InvalidFields``."""
-    values, _ = read_post(request, required={"execute_at": moment})
-    return RescheduleRequest(execute_at=values["execute_at"])
+    values, client = read_post(request, required={"execute_at": moment})
+    return RescheduleRequest(execute_at=values["execute_at"], client=client)
 
 
 def page_request(request: Request, cursors: Cursors, filters: Mapping[str, Filter]) -> PageRequest:

@@ -94,3 +94,11 @@ class Receipt:
     wallet: WalletState
     transaction: TransactionState | None
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReceipt:
+    """The answer to a request that cancelled or moved a withdrawal."""
+
+    withdrawal: TransactionState
+    replayed: bool

@@ -5,6 +5,8 @@ alters one of these tables: SQLite alters a table by building a new one, which l
 It guards what exists by then: the migrations before the last one know fewer tables and columns.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 _APPEND_ONLY = (
@@ -13,6 +15,7 @@ _APPEND_ONLY = (
     "wallets_bankcall",
     "wallets_resolution",
     "wallets_payoutpause",
+    "wallets_planrequest",
 )
 _NEVER_DELETED = (*_APPEND_ONLY, "wallets_transaction", "wallets_wallet", "wallets_bankgate")
 
@@ -43,10 +46,8 @@ _WALLET_REWRITTEN = """
     OR OLD.request_fingerprint {differs} NEW.request_fingerprint
     OR OLD.created_at {differs} NEW.created_at
 """
-_GUARDED = (
-    ("wallets_transaction", _TRANSACTION_REWRITTEN),
-    ("wallets_wallet", _WALLET_REWRITTEN),
-)
+# Wallets that were nobody's may be given to an account, once.
+_TENANT_REWRITTEN = "OR (OLD.tenant_id IS NOT NULL AND OLD.tenant_id {differs} NEW.tenant_id)"
 
 
 # A return credits exactly what one withdrawal of the same wallet paid out.
@@ -59,32 +60,53 @@ _RETURNED = """
 """
 
 
+_GUARDED = ("wallets_transaction", "wallets_wallet")
+
+
+@dataclass(frozen=True)
+class _Exists:
+    tables: frozenset[str]
+    returns: bool  # transactions can be returns
+    tenants: bool  # wallets can be an account's
+
+    def rewritten(self) -> Iterator[tuple[str, str]]:
+        """The guarded tables, and when an UPDATE of them is refused."""
+        yield "wallets_transaction", _TRANSACTION_REWRITTEN
+        yield "wallets_wallet", _WALLET_REWRITTEN + (_TENANT_REWRITTEN if self.tenants else "")
+
+
 def install(apps: Any, schema_editor: Any) -> None:
     remove(apps, schema_editor)
-    tables, returns = _what_exists(schema_editor.connection)
+    exists = _what_exists(schema_editor.connection)
     if schema_editor.connection.vendor == "postgresql":
-        statements = _postgres(tables, returns)
+        statements = _postgres(exists)
     else:
-        statements = _sqlite(tables, returns)
+        statements = _sqlite(exists)
     for statement in statements:
         schema_editor.execute(statement, params=None)
 
 
 def remove(apps: Any, schema_editor: Any) -> None:
     on_table = schema_editor.connection.vendor == "postgresql"
-    tables, _ = _what_exists(schema_editor.connection)
+    exists = _what_exists(schema_editor.connection)
     for table, trigger in _names():
-        if table in tables:
+        if table in exists.tables:
             where = f" ON {table}" if on_table else ""
             schema_editor.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}", params=None)
 
 
-def _what_exists(connection: Any) -> tuple[set[str], bool]:
-    """The tables, and whether transactions can be returns yet."""
+def _what_exists(connection: Any) -> _Exists:
     with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-        columns = connection.introspection.get_table_description(cursor, "wallets_transaction")
-    return tables, any(column.name == "returned_withdrawal_id" for column in columns)
+
+        def has(table: str, name: str) -> bool:
+            columns = connection.introspection.get_table_description(cursor, table)
+            return any(column.name == name for column in columns)
+
+        return _Exists(
+            tables=frozenset(connection.introspection.table_names(cursor)),
+            returns=has("wallets_transaction", "returned_withdrawal_id"),
+            tenants=has("wallets_wallet", "tenant_id"),
+        )
 
 
 def _names() -> list[tuple[str, str]]:
@@ -92,12 +114,12 @@ def _names() -> list[tuple[str, str]]:
         [(table, f"{table}_no_update") for table in _APPEND_ONLY]
         + [(table, f"{table}_no_delete") for table in _NEVER_DELETED]
         + [(table, f"{table}_no_truncate") for table in _NEVER_DELETED]
-        + [(table, f"{table}_no_rewrite") for table, _ in _GUARDED]
+        + [(table, f"{table}_no_rewrite") for table in _GUARDED]
         + [_RETURN_TRIGGER]
     )
 
 
-def _postgres(tables: set[str], returns: bool) -> list[str]:
+def _postgres(exists: _Exists) -> list[str]:
     refuse = "EXECUTE FUNCTION wallets_refuse()"
     statements = [
         """
@@ -110,27 +132,27 @@ def _postgres(tables: set[str], returns: bool) -> list[str]:
         *(
             f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} FOR EACH ROW {refuse}"
             for table in _APPEND_ONLY
-            if table in tables
+            if table in exists.tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} FOR EACH ROW {refuse}"
             for table in _NEVER_DELETED
-            if table in tables
+            if table in exists.tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
             f"FOR EACH STATEMENT {refuse}"
             for table in _NEVER_DELETED
-            if table in tables
+            if table in exists.tables
         ),
         # The condition is in WHEN, so a legal update never enters the function.
         *(
             f"CREATE TRIGGER {table}_no_rewrite BEFORE UPDATE ON {table} FOR EACH ROW "
             f"WHEN ({condition.format(differs='IS DISTINCT FROM')}) {refuse}"
-            for table, condition in _GUARDED
+            for table, condition in exists.rewritten()
         ),
     ]
-    return [*statements, *_return_on_postgres()] if returns else statements
+    return [*statements, *_return_on_postgres()] if exists.returns else statements
 
 
 def _return_on_postgres() -> list[str]:
@@ -151,7 +173,7 @@ def _return_on_postgres() -> list[str]:
     ]
 
 
-def _sqlite(tables: set[str], returns: bool) -> list[str]:
+def _sqlite(exists: _Exists) -> list[str]:
     def refuse(operation: str, table: str) -> str:
         text = f"{operation} on {table} is refused: history is append-only"
         return f"BEGIN SELECT RAISE(ABORT, '{text}'); END"
@@ -160,20 +182,20 @@ def _sqlite(tables: set[str], returns: bool) -> list[str]:
         *(
             f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse('UPDATE', table)}"
             for table in _APPEND_ONLY
-            if table in tables
+            if table in exists.tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse('DELETE', table)}"
             for table in _NEVER_DELETED
-            if table in tables
+            if table in exists.tables
         ),
         *(
             f"CREATE TRIGGER {table}_no_rewrite BEFORE UPDATE ON {table} "
             f"WHEN ({condition.format(differs='IS NOT')}) {refuse('UPDATE', table)}"
-            for table, condition in _GUARDED
+            for table, condition in exists.rewritten()
         ),
     ]
-    return [*statements, _return_on_sqlite()] if returns else statements
+    return [*statements, _return_on_sqlite()] if exists.returns else statements
 
 
 def _return_on_sqlite() -> str:

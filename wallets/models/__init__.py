@@ -1,6 +1,7 @@
 from wallets.models.bank import BankCall, BankGate, PayoutPause
 from wallets.models.history import StatusChange
 from wallets.models.ledger import Account, LedgerEntry
+from wallets.models.plan_request import PlanRequest
 from wallets.models.resolution import Resolution
 from wallets.models.tenant import ApiKey, Scope, Tenant
 from wallets.models.throttle import RequestCount
@@ -16,6 +17,7 @@ __all__ = [
     "BankGate",
     "LedgerEntry",
     "PayoutPause",
+    "PlanRequest",
     "RequestCount",
     "Resolution",
     "Scope",

@@ -114,6 +114,11 @@ class Transaction(models.Model):
             ),
             models.Index(name="transaction_wallet_page", fields=["wallet", "-id"]),
             models.Index(
+                name="transaction_plan",
+                fields=["wallet", "execute_at", "id"],
+                condition=Q(status=Status.SCHEDULED),
+            ),
+            models.Index(
                 name="transaction_bank_reference",
                 fields=["bank_reference"],
                 condition=Q(bank_reference__isnull=False),

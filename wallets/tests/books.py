@@ -16,6 +16,7 @@ from wallets.models import (
     BankCall,
     BankGate,
     LedgerEntry,
+    PlanRequest,
     Resolution,
     Status,
     StatusChange,
@@ -217,6 +218,16 @@ def cancelled(wallet: Wallet, amount: int, *, at: datetime = AT) -> Transaction:
     now = at + SECOND
     _set(row, now, status=Status.CANCELLED)
     _record(row, Status.SCHEDULED, Status.CANCELLED, "cancelled", now, worker="api")
+    PlanRequest.objects.create(
+        wallet=wallet,
+        operation=PlanRequest.Operation.CANCEL,
+        request_key=f"cancel-{row.pk}",
+        request_fingerprint="0" * 64,
+        transaction=row,
+        execute_at=at + DUE_AFTER,
+        withdrawal_updated_at=now,
+        created_at=now,
+    )
     return row
 
 

@@ -1,8 +1,10 @@
 """What becomes of a scheduled withdrawal: shown, listed, cancelled, moved to another time."""
 
 import random
+import time
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.test import TestCase, TransactionTestCase, override_settings
@@ -11,11 +13,13 @@ from wallets.api.times import written
 from wallets.domain.audit import audit
 from wallets.domain.errors import (
     ExecuteAtNotInFuture,
+    IdempotencyKeyReused,
     WithdrawalNotCancellable,
     WithdrawalNotReschedulable,
 )
 from wallets.domain.gate import Closed, ensure_gate
 from wallets.domain.outcomes import Verdict
+from wallets.domain.receipts import ClientRequest, PlanReceipt
 from wallets.domain.withdrawals.cancel import cancel
 from wallets.domain.withdrawals.claim import claim
 from wallets.domain.withdrawals.reschedule import reschedule
@@ -27,6 +31,8 @@ from wallets.tests.racing import race
 from wallets.tests.test_api_withdrawals import BAD_TIMES
 
 LATER = "2999-02-01T12:30:00+03:30"
+EVEN_LATER = "2999-03-01T12:30:00+03:30"
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
 BAD_IDS = ("x", "-1", "1.0", "01", "٣", "99999999999999999999", "9223372036854775807", "%00", "0")
 
 
@@ -207,8 +213,10 @@ class CancelTest(LifeCase):
         pk = self.plan()
         first = self.post(pk, "cancel", key="c-1")
         with self.nothing_changes():
-            for key in ("c-1", "c-2", None):
+            for key in ("c-1", None):
                 self.assertEqual(self.post(pk, "cancel", key=key).content, first.content)
+        self.assertEqual(self.post(pk, "cancel", key="c-2").content, first.content)
+        self.assertEqual(len(self.story(pk)), 2)
 
     def test_works_without_a_body_and_on_what_is_due_and_not_taken_up(self) -> None:
         [pk] = make_due(self.wallet, 10)
@@ -287,7 +295,7 @@ class RescheduleTest(LifeCase):
         pk = self.plan()
         first = self.post(pk, "reschedule", {"execute_at": LATER})
         with self.nothing_changes():
-            again = self.post(pk, "reschedule", {"execute_at": "2999-02-01T09:00:00Z"}, key="r")
+            again = self.post(pk, "reschedule", {"execute_at": "2999-02-01T09:00:00Z"})
         self.assertEqual(first.content, again.content)
 
     def test_refuses_times_that_are_bad_or_past(self) -> None:
@@ -337,6 +345,77 @@ class RescheduleTest(LifeCase):
         pk = decoded(first, 201)["transaction"]["id"]
         decoded(self.post(pk, "reschedule", {"execute_at": LATER}), 200)
         self.assertEqual(self.send(self.url, body, key="w").content, first.content)
+
+
+class RepeatedTest(LifeCase):
+    """With an Idempotency-Key the first answer is given again, whatever has happened since."""
+
+    def test_replays_a_move_after_the_withdrawal_was_moved_on_and_paid(self) -> None:
+        pk = self.plan()
+        first = self.post(pk, "reschedule", {"execute_at": LATER}, key="r-1")
+        self.assertNotIn("Idempotent-Replayed", first.headers)
+        decoded(self.post(pk, "reschedule", {"execute_at": EVEN_LATER}, key="r-2"), 200)
+        Transaction.objects.filter(pk=pk).update(execute_at=PAST)
+        finish(take().claimed[0], Verdict.PAID)
+        with self.nothing_changes():
+            again = self.post(pk, "reschedule", {"execute_at": "2999-02-01T09:00:00Z"}, key="r-1")
+        self.assertEqual((again.status_code, again.content), (200, first.content))
+        self.assertEqual(again.headers["Idempotent-Replayed"], "true")
+
+    def test_replays_a_move_to_a_time_that_has_passed_since(self) -> None:
+        pk = self.plan()
+        soon = database_now() + timedelta(seconds=2)
+        first = self.post(pk, "reschedule", {"execute_at": written(soon)}, key="r")
+        decoded(first, 200)
+        while database_now() <= soon:
+            time.sleep(0.05)
+        with self.nothing_changes():
+            again = self.post(pk, "reschedule", {"execute_at": written(soon)}, key="r")
+        self.assertEqual(again.content, first.content)
+
+    def test_replays_a_cancelling(self) -> None:
+        pk = self.plan()
+        first = self.post(pk, "cancel", key="c")
+        with self.nothing_changes():
+            again = self.post(pk, "cancel", key="c")
+        self.assertEqual((again.status_code, again.content), (200, first.content))
+        self.assertEqual(again.headers["Idempotent-Replayed"], "true")
+
+    def test_refuses_a_key_that_was_used_for_another_withdrawal_or_time(self) -> None:
+        one, other = self.plan(), self.plan()
+        decoded(self.post(one, "cancel", key="k"), 200)
+        decoded(self.post(other, "reschedule", {"execute_at": LATER}, key="k"), 200)
+        third = self.plan()
+        with self.nothing_changes():
+            for pk, step, body, fields in (
+                (third, "cancel", {}, ["withdrawal_id"]),
+                (third, "reschedule", {"execute_at": LATER}, ["withdrawal_id"]),
+                (other, "reschedule", {"execute_at": EVEN_LATER}, ["execute_at"]),
+                (third, "reschedule", {"execute_at": FUTURE}, ["withdrawal_id", "execute_at"]),
+            ):
+                with self.subTest(pk=pk, step=step, body=body):
+                    answer = self.post(pk, step, body, key="k")
+                    data = self.refused(answer, 422, "idempotency_key_reused")
+                    self.assertEqual(data["fields"], fields)
+                    self.assertIn("first_used_at", data)
+
+    def test_keeps_the_keys_of_wallets_and_operations_apart(self) -> None:
+        pk = self.plan()
+        decoded(self.send(self.url, {"amount": 1, "execute_at": FUTURE}, key="k"), 201)
+        decoded(self.post(pk, "reschedule", {"execute_at": LATER}, key="k"), 200)
+        decoded(self.post(pk, "cancel", key="k"), 200)
+        self.wallet = make_wallet(100)
+        self.url = f"/api/wallets/{self.wallet}/withdrawals/"
+        decoded(self.post(self.plan(), "cancel", key="k"), 200)
+
+    def test_remembers_no_refusal(self) -> None:
+        pk = self.plan()
+        self.refused(
+            self.post(pk, "reschedule", {"execute_at": "2001-01-01T00:00:00Z"}, key="r"),
+            400,
+            "execute_at_not_in_future",
+        )
+        decoded(self.post(pk, "reschedule", {"execute_at": LATER}, key="r"), 200)
 
 
 class RaceTest(TransactionTestCase):
@@ -396,6 +475,29 @@ class RaceTest(TransactionTestCase):
         claimed, moved = race([lambda: self.drain(uuid.UUID(int=1)), move_all])
         self.assertEqual(sorted(claimed + moved), ids)
         self.assertEqual(audit(limit=5).broken, ())
+
+    def test_does_what_one_key_asks_for_once(self) -> None:
+        wallet = make_wallet(1_000)
+        later = database_now() + timedelta(days=1)
+        for _ in range(5):
+            ids = make_due(wallet, 10, 10)
+            key = ClientRequest(key=f"of {ids[0]}", fingerprint="f" * 64)
+
+            def move(pk: int, key: ClientRequest = key) -> PlanReceipt | None:
+                try:
+                    return reschedule(
+                        wallet=wallet, withdrawal_id=pk, execute_at=later, by="test", request=key
+                    )
+                except IdempotencyKeyReused:
+                    return None
+
+            answers = race([partial(move, pk) for pk in ids * 3])
+            done = [answer for answer in answers if answer is not None]
+            self.assertEqual([answer.replayed for answer in done].count(False), 1)
+            self.assertEqual(len({answer.withdrawal for answer in done}), 1)
+            moved = Transaction.objects.filter(pk__in=ids, execute_at=later)
+            self.assertEqual([row.pk for row in moved], [done[0].withdrawal.id])
+            self.assertEqual(StatusChange.objects.filter(transaction=moved[0]).count(), 2)
 
     def test_keeps_the_order_when_a_change_of_plan_is_refused(self) -> None:
         """A withdrawal that is looked at must not be passed over for a later one."""

@@ -17,6 +17,7 @@ from wallets.models import (
     BankGate,
     LedgerEntry,
     PayoutPause,
+    PlanRequest,
     Resolution,
     StatusChange,
     Tenant,
@@ -27,7 +28,7 @@ from wallets.tests import books
 from wallets.tests.books import AT
 
 POSTGRES = connection.vendor == "postgresql"
-APPEND_ONLY = (LedgerEntry, StatusChange, BankCall, Resolution, PayoutPause)
+APPEND_ONLY = (LedgerEntry, StatusChange, BankCall, Resolution, PayoutPause, PlanRequest)
 NEVER_DELETED = (*APPEND_ONLY, Transaction, Wallet, BankGate)
 REFUSED = "history is append-only"
 
@@ -120,6 +121,8 @@ class AppendOnlyTest(DatabaseTestCase):
             row.pk = None
             if isinstance(row, LedgerEntry):
                 row.transaction = books.scheduled(self.wallet, 1)
+            if isinstance(row, PlanRequest):
+                row.request_key = "another"
             insert(row)
             self.assertEqual(model.objects.count(), before + 1)
 
@@ -220,6 +223,16 @@ class WalletRowTest(DatabaseTestCase):
                 f"UPDATE wallets_wallet SET {column} = %s WHERE id = %s", value, self.wallet.pk
             )
 
+    def test_gives_a_wallet_of_nobody_to_an_account_and_takes_none_away(self) -> None:
+        ours, theirs = (
+            Tenant.objects.create(name=name, created_at=AT) for name in ("ours", "theirs")
+        )
+        give = "UPDATE wallets_wallet SET tenant_id = %s WHERE id = %s"
+        self.assert_accepted(give, ours.pk, self.wallet.pk)
+        run(give, ours.pk, self.wallet.pk)
+        self.assert_refused(give, theirs.pk, self.wallet.pk)
+        self.assert_refused(give, None, self.wallet.pk)
+
     def test_accepts_another_balance(self) -> None:
         self.assert_accepted(
             "UPDATE wallets_wallet SET balance = 1, updated_at = created_at WHERE id = %s",
@@ -313,6 +326,18 @@ class ConstraintTest(TestCase):
             "created_at": AT,
         }
         return LedgerEntry(**(values | changes))
+
+    def plan_request(self) -> PlanRequest:
+        return PlanRequest(
+            wallet=self.wallet,
+            operation="cancel",
+            request_key="key",
+            request_fingerprint="print",
+            transaction=self.transaction,
+            execute_at=AT,
+            withdrawal_updated_at=AT,
+            created_at=AT,
+        )
 
     def api_key(self) -> ApiKey:
         return ApiKey(
@@ -410,6 +435,7 @@ class ConstraintTest(TestCase):
                 self.scheduled(**keyed),
             ],
             "wallet_request_key_unique_for_tenant": [self.opened(tenant=self.tenant, **keyed)],
+            "plan_request_key_unique": [self.plan_request()],
             "api_key_name_unique_while_valid": [self.api_key()],
             "entry_once_per_source": [
                 self.entry(),
@@ -438,6 +464,7 @@ class ConstraintTest(TestCase):
             self.entry,
             self.gate,
             self.api_key,
+            self.plan_request,
         )
         for make in makers:
             insert(make())

@@ -3,11 +3,12 @@
 from wallets.api import texts
 from wallets.api.openapi import examples
 from wallets.api.openapi.parts import (
+    BODY,
     DATABASE,
     KEY_HEADER,
     PAGE_PARAMETERS,
     PAGE_REFUSALS,
-    PLAIN_BODY,
+    REPLAYED,
     TIME,
     UNKNOWN_PARAMETERS,
     WALLET,
@@ -29,7 +30,6 @@ _WITHDRAWAL: Json = {
     "schema": WITHDRAWAL_ID,
 }
 _SAFE = "Safe to repeat as it is, with or without a key."
-_NO_KEY_NEEDED = KEY_HEADER | {"description": "Not needed: the request is safe to repeat as it is."}
 
 listed = operation(
     "listWithdrawals",
@@ -96,7 +96,7 @@ cancelling = operation(
     "Cancel a withdrawal that is SCHEDULED",
     description="It ends CANCELLED, and no money moves. One that is CANCELLED already is answered "
     f"with the same. {_SAFE}",
-    parameters=[WALLET, _WITHDRAWAL, _NO_KEY_NEEDED],
+    parameters=[WALLET, _WITHDRAWAL, KEY_HEADER],
     body=body("Nothing", {"nothing": {}}, required=False),
     success={
         "200": response(
@@ -110,10 +110,11 @@ cancelling = operation(
                     {"withdrawal": examples.WITHDRAWAL | {"status": "CANCELLED"}},
                 )
             },
+            headers=REPLAYED,
         )
     },
     errors=[
-        *PLAIN_BODY,
+        *BODY,
         "wallet_not_found",
         "withdrawal_not_found",
         "withdrawal_not_cancellable",
@@ -125,7 +126,7 @@ rescheduling = operation(
     "rescheduleWithdrawal",
     "Move a withdrawal that is SCHEDULED to another time",
     description=f"Its id and its key stay the same. {_SAFE}",
-    parameters=[WALLET, _WITHDRAWAL, _NO_KEY_NEEDED],
+    parameters=[WALLET, _WITHDRAWAL, KEY_HEADER],
     body=body("RescheduleRequest", {"later": {"execute_at": "2030-02-01T12:30:00+03:30"}}),
     success={
         "200": response(
@@ -142,10 +143,11 @@ rescheduling = operation(
                     },
                 )
             },
+            headers=REPLAYED,
         )
     },
     errors=[
-        *PLAIN_BODY,
+        *BODY,
         "required",
         *TIME,
         "execute_at_not_in_future",

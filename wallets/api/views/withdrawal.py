@@ -2,10 +2,11 @@ from typing import ClassVar
 
 from rest_framework.request import Request
 
-from wallets.api.answers import ok
+from wallets.api.answers import changed, ok
 from wallets.api.authentication import caller_name, tenant_of
 from wallets.api.envelope import Envelope
 from wallets.api.limits import wallet_limits
+from wallets.api.mismatch import from_earlier_plan, naming_what_differs
 from wallets.api.openapi.withdrawals import cancelling, rescheduling, shown
 from wallets.api.reads import bank_calls, status_history
 from wallets.api.serializers import (
@@ -25,7 +26,7 @@ from wallets.domain.wallets import find_wallet
 from wallets.domain.withdrawals.cancel import cancel
 from wallets.domain.withdrawals.finding import find_withdrawal
 from wallets.domain.withdrawals.reschedule import reschedule
-from wallets.models import Scope
+from wallets.models import PlanRequest, Scope
 
 
 class WithdrawalView(ApiView):
@@ -54,11 +55,15 @@ class CancelView(ApiView):
     @cancelling
     def post(self, request: Request, wallet_id: str, withdrawal_id: str) -> Envelope:
         wallet = wallet_ref(wallet_id, tenant_of(request))
-        cancel_request(request)
-        state = cancel(
-            wallet=wallet, withdrawal_id=withdrawal_number(withdrawal_id), by=caller_name(request)
-        )
-        return ok({"withdrawal": transaction_json(state)}, CANCELLED)
+        number = withdrawal_number(withdrawal_id)
+        asked = cancel_request(request)
+        with naming_what_differs(
+            lambda: from_earlier_plan(wallet, PlanRequest.Operation.CANCEL, number, asked)
+        ):
+            receipt = cancel(
+                wallet=wallet, withdrawal_id=number, by=caller_name(request), request=asked.client
+            )
+        return changed(receipt, CANCELLED)
 
 
 class RescheduleView(ApiView):
@@ -67,12 +72,17 @@ class RescheduleView(ApiView):
     @rescheduling
     def post(self, request: Request, wallet_id: str, withdrawal_id: str) -> Envelope:
         wallet = wallet_ref(wallet_id, tenant_of(request))
+        number = withdrawal_number(withdrawal_id)
         asked = reschedule_request(request)
-        state = reschedule(
-            wallet=wallet,
-            withdrawal_id=withdrawal_number(withdrawal_id),
-            execute_at=asked.execute_at,
-            limits=wallet_limits(),
-            by=caller_name(request),
-        )
-        return ok({"withdrawal": transaction_json(state)}, RESCHEDULED)
+        with naming_what_differs(
+            lambda: from_earlier_plan(wallet, PlanRequest.Operation.RESCHEDULE, number, asked)
+        ):
+            receipt = reschedule(
+                wallet=wallet,
+                withdrawal_id=number,
+                execute_at=asked.execute_at,
+                limits=wallet_limits(),
+                by=caller_name(request),
+                request=asked.client,
+            )
+        return changed(receipt, RESCHEDULED)

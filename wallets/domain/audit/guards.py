@@ -13,6 +13,7 @@ _APPEND_ONLY = (
     "wallets_bankcall",
     "wallets_resolution",
     "wallets_payoutpause",
+    "wallets_planrequest",
 )
 _GUARDED = ("wallets_transaction", "wallets_wallet")
 _TABLES = (*_APPEND_ONLY, *_GUARDED, "wallets_bankgate")

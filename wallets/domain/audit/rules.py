@@ -250,6 +250,9 @@ KEYS = SqlRule(
         SELECT 'wallet_request_key', request_key, min(id), max(id), count(*), count(*) > 1
         FROM wallets_wallet WHERE request_key IS NOT NULL GROUP BY tenant_id, request_key
         UNION ALL
+        SELECT 'plan_request_key', request_key, min(id), max(id), count(*), count(*) > 1
+        FROM wallets_planrequest GROUP BY wallet_id, operation, request_key
+        UNION ALL
         SELECT 'wallet_uuid', CAST(uuid AS text), min(id), max(id), count(*), count(*) > 1
         FROM wallets_wallet GROUP BY uuid
     """,
