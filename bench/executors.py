@@ -12,8 +12,10 @@ from bench.lab import BenchError, Database, Lab, wait_until
 _IDLE_SLEEP = 0.05
 _ENOUGH_SECONDS = 600.0
 
+# By the two partial indexes: a look at all rows, many times a second, would be measured too.
 _OPEN = """
-    SELECT count(*) FROM wallets_transaction WHERE status IN ('SCHEDULED', 'PROCESSING')
+    SELECT EXISTS (SELECT FROM wallets_transaction WHERE status = 'SCHEDULED')
+        OR EXISTS (SELECT FROM wallets_transaction WHERE status = 'PROCESSING')
 """
 _SPAN = """
     SELECT count(*), min(claimed.created_at), max(t.updated_at)
@@ -93,7 +95,7 @@ def pay_all(database: Database, wallets: Sequence[int], count: int) -> float:
     with database.cursor() as cursor:
         ids = schedule(cursor, list(wallets), count)
         wait_until(
-            lambda: _open_withdrawals(cursor) == 0,
+            lambda: not _is_open(cursor),
             "not everything was paid",
             seconds=_ENOUGH_SECONDS,
         )
@@ -106,8 +108,8 @@ def pay_all(database: Database, wallets: Sequence[int], count: int) -> float:
     return float(count / (last - first).total_seconds())
 
 
-def _open_withdrawals(cursor: Any) -> int:
+def _is_open(cursor: Any) -> bool:
     # Often enough to notice the end; what is measured does not depend on when that is.
-    time.sleep(0.05)
+    time.sleep(0.1)
     cursor.execute(_OPEN)
-    return int(cursor.fetchone()[0])
+    return bool(cursor.fetchone()[0])
