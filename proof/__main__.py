@@ -5,20 +5,22 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from proof.crash_matrix import CellResult, Outcome, cells, run_matrix, tell
 from proof.faults.catalogue import FAULTS
 from proof.faults.run import FaultResult, run_faults
-from proof.harness.databases import Server, SqliteServer
+from proof.harness.databases import PostgresServer, Server, SqliteServer
 from proof.harness.processes import ROOT, Process, own_environment
 from proof.harness.servers import postgres_server
 from proof.page import ProgramResult, Proof, page
 from proof.soak import SoakResult, soak
 
-_SECTIONS = ("matrix", "faults", "soak", "programs")
 _PROGRAM_SECONDS = 3_600.0
 _STATE_MACHINE = "wallets/tests/test_state_machine.py"
 _EXAMPLES = "500"  # runs of the state machine at full size
@@ -27,31 +29,20 @@ _EXAMPLES = "500"  # runs of the state machine at full size
 def main() -> int:
     options = _parser().parse_args()
     print(f"seed {options.seed}", flush=True)
-    wanted = options.only or _SECTIONS
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wallet-proof-")))
-        server = stack.enter_context(postgres_server(scratch))
-        matrix: list[CellResult] = []
-        if "matrix" in wanted:
-            matrix = _matrix(server, quick=options.quick)
-            matrix += _matrix(SqliteServer(scratch), quick=options.quick)
-        faults: list[FaultResult] = []
-        if "faults" in wanted:
-            print("\n--- the twenty faults", flush=True)
-            faults = run_faults(
-                FAULTS, server, scratch=scratch, seed=options.seed, full=not options.quick
-            )
-        proof = Proof(
-            size="that of every change" if options.quick else "full",
-            seed=options.seed,
-            postgres=server.version(),
-            cells=matrix,
-            faults=faults,
-            soak=_soak(options, scratch) if "soak" in wanted else None,
-            programs=(
-                _programs(scratch, server.url, quick=options.quick) if "programs" in wanted else ()
-            ),
-        )
+    sections = {name: _SECTIONS[name] for name in options.only or _SECTIONS}
+    # Processes: each section has servers, connections and signals of its own.
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("fork")) as pool:
+        running = {name: pool.submit(section, options) for name, section in sections.items()}
+        found = {name: one.result() for name, one in running.items()}
+    proof = Proof(
+        size="that of every change" if options.quick else "full",
+        seed=options.seed,
+        postgres=_server_version(),
+        cells=found.get("matrix", []),
+        faults=found.get("faults", []),
+        soak=found.get("soak"),
+        programs=found.get("programs", ()),
+    )
     if options.page:
         options.page.write_text(page(proof))
     print()
@@ -67,16 +58,48 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--minutes", type=float, help="of the soak (default 10; with --quick 0.5)")
     parser.add_argument(
-        "--only", action="append", choices=_SECTIONS, help="this section; may be given again"
+        "--only", action="append", choices=list(_SECTIONS), help="this section; may be given again"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="sections at the same time (default 1)")
     parser.add_argument(
         "--page", type=Path, default=ROOT / "docs" / "proof.md", help="default docs/proof.md"
     )
     return parser
 
 
-def _matrix(server: Server, *, quick: bool) -> list[CellResult]:
-    executors = (1, 3) if server.vendor == "postgresql" else (1,)
+@contextmanager
+def _ground() -> Iterator[tuple[PostgresServer, Path]]:
+    """A server, and a directory that is gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="wallet-proof-") as directory,
+        postgres_server(scratch := Path(directory)) as server,
+    ):
+        yield server, scratch
+
+
+def _server_version() -> str:
+    with _ground() as (server, _):
+        return server.version()
+
+
+def _faults(options: argparse.Namespace) -> list[FaultResult]:
+    print("\n--- the twenty faults", flush=True)
+    with _ground() as (server, scratch):
+        return run_faults(
+            FAULTS, server, scratch=scratch, seed=options.seed, full=not options.quick
+        )
+
+
+def _matrix(options: argparse.Namespace) -> list[CellResult]:
+    with _ground() as (server, scratch):
+        return [
+            *_matrix_on(server, (1, 3), quick=options.quick),
+            # What it is for.
+            *_matrix_on(SqliteServer(scratch), (1,), quick=options.quick),
+        ]
+
+
+def _matrix_on(server: Server, executors: tuple[int, ...], *, quick: bool) -> list[CellResult]:
     wanted = list(
         cells(executors=executors, outcomes=(Outcome.MIXED,))
         if quick
@@ -86,31 +109,38 @@ def _matrix(server: Server, *, quick: bool) -> list[CellResult]:
     return run_matrix(server, wanted, on_result=tell)
 
 
-def _soak(options: argparse.Namespace, scratch: Path) -> SoakResult:
+def _soak(options: argparse.Namespace) -> SoakResult:
     minutes = options.minutes or (0.5 if options.quick else 10)
     print(f"\n--- soak of {minutes:g} minutes", flush=True)
-    result = soak(minutes=minutes, seed=options.seed, scratch=scratch)
-    print(f"{'FAIL' if result.problem else 'ok  '} {dict(result.counts)} {result.problem}")
+    # Its server is killed and restarted, so it is never one that DATABASE_URL names.
+    with tempfile.TemporaryDirectory(prefix="wallet-proof-") as scratch:
+        result = soak(minutes=minutes, seed=options.seed, scratch=Path(scratch))
+    mark = "FAIL" if result.problem else "ok  "
+    print(f"{mark} {dict(result.counts)} {result.problem}", flush=True)
     return result
 
 
-def _programs(scratch: Path, database_url: str, *, quick: bool) -> Sequence[ProgramResult]:
+def _programs(options: argparse.Namespace) -> Sequence[ProgramResult]:
     """Each is a program that exits with 0 when its proof holds."""
     model = ("-m", "proof.protocol_model")
     machine = ("-m", "pytest", "-q", "--timeout=0", _STATE_MACHINE)
     guards = ("-m", "proof.guards", "--page", "docs/guards.md")
     wanted: list[tuple[str, tuple[str, ...]]] = [
-        ("Every reachable state of the protocol", (*model, *(() if quick else ("--full",)))),
+        (
+            "Every reachable state of the protocol",
+            (*model, *(() if options.quick else ("--full",))),
+        ),
         ("The protocol without each guard and assumption", (*model, "--guards")),
         ("Any order of events", machine),
     ]
     # Takes every guard out of the code in turn and runs the tests: long.
-    if not quick:
+    if not options.quick:
         wanted.append(("Some test goes red without each guard", guards))
-    environment = {"DATABASE_URL": database_url}
-    if not quick:
-        environment["STATE_MACHINE_EXAMPLES"] = _EXAMPLES
-    return [_program(title, words, scratch, environment) for title, words in wanted]
+    with _ground() as (server, scratch):
+        environment = {"DATABASE_URL": server.url}
+        if not options.quick:
+            environment["STATE_MACHINE_EXAMPLES"] = _EXAMPLES
+        return [_program(title, words, scratch, environment) for title, words in wanted]
 
 
 def _program(
@@ -130,6 +160,14 @@ def _program(
     last = (process.output().strip().splitlines() or [""])[-1]
     return ProgramResult(title, command, code == 0, time.monotonic() - started, last)
 
+
+# The longest first.
+_SECTIONS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "faults": _faults,
+    "programs": _programs,
+    "matrix": _matrix,
+    "soak": _soak,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
