@@ -349,8 +349,10 @@ CONSERVATION = SqlRule(
                COALESCE(exact_sum(amount) FILTER (WHERE place = 'paid_out'), 0) AS paid_out,
                COALESCE(exact_sum(amount) FILTER (WHERE place = 'deposits'), 0) AS deposits,
                COALESCE(exact_sum(amount) FILTER (WHERE place = 'returns'), 0) AS returns,
-               exact_sum(CASE WHEN place NOT IN ('deposits', 'returns') THEN amount
-                              WHEN amount > 0 THEN -amount ELSE 0 END) <> 0 AS broken
+               COALESCE(exact_sum(amount)
+                        FILTER (WHERE place NOT IN ('deposits', 'returns')), 0)
+               <> COALESCE(exact_sum(amount) FILTER (WHERE place IN ('deposits', 'returns')), 0)
+                   AS broken
         FROM (
             SELECT currency, 'wallets' AS place, balance AS amount FROM wallets_wallet
             UNION ALL
@@ -360,8 +362,12 @@ CONSERVATION = SqlRule(
                         WHEN t.status = 'PROCESSING' THEN 'in_transit'
                         ELSE 'paid_out' END,
                    t.amount
-            FROM wallets_transaction t JOIN wallets_wallet w ON w.id = t.wallet_id
-            WHERE t.status IN ('PROCESSING', 'SUCCEEDED')
+            FROM (
+                SELECT wallet_id, type, status, exact_sum(amount) AS amount
+                FROM wallets_transaction WHERE status IN ('PROCESSING', 'SUCCEEDED')
+                GROUP BY wallet_id, type, status
+            ) t
+            JOIN wallets_wallet w ON w.id = t.wallet_id
         ) placed
         GROUP BY currency
     """,
