@@ -5,7 +5,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -22,7 +22,6 @@ from proof.page import ProgramResult, Proof, page
 from proof.soak import SoakResult, soak
 
 _PROGRAM_SECONDS = 3_600.0
-_STATE_MACHINE = "wallets/tests/test_state_machine.py"
 _EXAMPLES = "500"  # runs of the state machine at full size
 
 
@@ -41,7 +40,7 @@ def main() -> int:
         cells=found.get("matrix", []),
         faults=found.get("faults", []),
         soak=found.get("soak"),
-        programs=found.get("programs", ()),
+        programs=[each for name in ("model", "machine", "guards") for each in found.get(name, ())],
     )
     if options.page:
         options.page.write_text(page(proof))
@@ -120,27 +119,33 @@ def _soak(options: argparse.Namespace) -> SoakResult:
     return result
 
 
-def _programs(options: argparse.Namespace) -> Sequence[ProgramResult]:
-    """Each is a program that exits with 0 when its proof holds."""
+def _model(options: argparse.Namespace) -> list[ProgramResult]:
     model = ("-m", "proof.protocol_model")
-    machine = ("-m", "pytest", "-q", "--timeout=0", _STATE_MACHINE)
-    guards = ("-m", "proof.guards", "--page", "docs/guards.md")
-    wanted: list[tuple[str, tuple[str, ...]]] = [
-        (
-            "Every reachable state of the protocol",
-            (*model, *(() if options.quick else ("--full",))),
-        ),
+    return _programs(
+        ("Every reachable state of the protocol", model if options.quick else (*model, "--full")),
         ("The protocol without each guard and assumption", (*model, "--guards")),
-        ("Any order of events", machine),
-    ]
-    # Takes every guard out of the code in turn and runs the tests: long.
-    if not options.quick:
-        wanted.append(("Some test goes red without each guard", guards))
+    )
+
+
+def _state_machine(options: argparse.Namespace) -> list[ProgramResult]:
+    examples = {} if options.quick else {"STATE_MACHINE_EXAMPLES": _EXAMPLES}
+    words = ("-m", "pytest", "-q", "--timeout=0", "wallets/tests/test_state_machine.py")
+    return _programs(("Any order of events", words), **examples)
+
+
+def _guards(options: argparse.Namespace) -> list[ProgramResult]:
+    """Takes every guard out of the code in turn and runs the tests: long."""
+    if options.quick:
+        return []
+    words = ("-m", "proof.guards", "--page", "docs/guards.md")
+    return _programs(("Some test goes red without each guard", words))
+
+
+def _programs(*wanted: tuple[str, tuple[str, ...]], **environment: str) -> list[ProgramResult]:
+    """Each is a program that exits with 0 when its proof holds."""
     with _ground() as (server, scratch):
-        environment = {"DATABASE_URL": server.url}
-        if not options.quick:
-            environment["STATE_MACHINE_EXAMPLES"] = _EXAMPLES
-        return [_program(title, words, scratch, environment) for title, words in wanted]
+        settings = {"DATABASE_URL": server.url} | environment
+        return [_program(title, words, scratch, settings) for title, words in wanted]
 
 
 def _program(
@@ -164,9 +169,11 @@ def _program(
 # The longest first.
 _SECTIONS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "faults": _faults,
-    "programs": _programs,
-    "matrix": _matrix,
     "soak": _soak,
+    "guards": _guards,
+    "machine": _state_machine,
+    "model": _model,
+    "matrix": _matrix,
 }
 
 if __name__ == "__main__":
