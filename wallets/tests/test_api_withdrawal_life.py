@@ -6,7 +6,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest import skipUnless
 
+from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
 
 from wallets.api.times import written
@@ -17,7 +19,7 @@ from wallets.domain.errors import (
     WithdrawalNotCancellable,
     WithdrawalNotReschedulable,
 )
-from wallets.domain.gate import Closed, ensure_gate
+from wallets.domain.gate import Closed, ensure_gate, enter
 from wallets.domain.outcomes import Verdict
 from wallets.domain.receipts import ClientRequest, PlanReceipt
 from wallets.domain.withdrawals.cancel import cancel
@@ -498,6 +500,22 @@ class RaceTest(TransactionTestCase):
             moved = Transaction.objects.filter(pk__in=ids, execute_at=later)
             self.assertEqual([row.pk for row in moved], [done[0].withdrawal.id])
             self.assertEqual(StatusChange.objects.filter(transaction=moved[0]).count(), 2)
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite has one lock for everything")
+    def test_asks_for_no_pause_of_claims_once_the_withdrawal_is_taken_up_or_ended(self) -> None:
+        """Else a client that repeats itself could keep every payout waiting."""
+        wallet = make_wallet(100)
+        ended, paid = make_due(wallet, 10, 20)
+        key = ClientRequest(key="c", fingerprint="f" * 64)
+        again = partial(cancel, wallet=wallet, withdrawal_id=ended, by="test", request=key)
+        again()
+        finish(take().claimed[0], Verdict.PAID)
+        with transaction.atomic():
+            self.assertIsNotNone(enter())
+            [answer] = race([again])
+            with self.assertRaises(WithdrawalNotCancellable):
+                race([partial(cancel, wallet=wallet, withdrawal_id=paid, by="test")])
+        self.assertTrue(answer.replayed)
 
     def test_keeps_the_order_when_a_change_of_plan_is_refused(self) -> None:
         """A withdrawal that is looked at must not be passed over for a later one."""

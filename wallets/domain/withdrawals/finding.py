@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from wallets.domain import gate
 from wallets.domain.errors import WithdrawalNotFound
 from wallets.domain.withdrawals.rows import COLUMNS, Row
-from wallets.models import Transaction, Type, Wallet
+from wallets.models import Status, Transaction, Type, Wallet
 from wallets.models.clock import database_now
 
 # Longer than anybody waits between looking at the time and having the lock.
@@ -38,13 +38,18 @@ def lock_planned(wallet: Wallet, withdrawal_id: int) -> Planned:
 
     A claim passes over rows that are locked. One that is due, and stays so because the change is
     refused, would be passed over in favour of a later one of its wallet; so claims are kept out
-    while a withdrawal is held that is or may become due.
+    while a withdrawal is held that is or may become due. One that is not SCHEDULED never is again,
+    and must not keep anybody out: it may be asked about for ever.
 
     Raises ``WithdrawalNotFound``.
     """
     seen = find_withdrawal(wallet, withdrawal_id)
-    if seen.execute_at is not None and seen.execute_at <= database_now() + _SOON:
+    if seen.status == Status.SCHEDULED and _due_soon(seen):
         gate.keep_claims_out()
     found = find_withdrawal(wallet, withdrawal_id, lock=True)
     row = Row(**{name: getattr(found, name) for name in COLUMNS})
     return Planned(found, row, database_now())
+
+
+def _due_soon(withdrawal: Transaction) -> bool:
+    return withdrawal.execute_at is not None and withdrawal.execute_at <= database_now() + _SOON
