@@ -9,6 +9,8 @@ from unittest import skipUnless
 
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import TestCase, TransactionTestCase
 
 from wallets.domain.audit import RULES, Finding, Report, audit
@@ -519,6 +521,23 @@ class CommandTest(TransactionTestCase):
             self.assertIn("from 0 to 100000", str(raised.exception))
 
     def test_ends_with_2_when_the_database_cannot_be_read(self) -> None:
+        refused = self.run_without_wallets()
+        self.assertEqual(refused.returncode, 2)
+        self.assertNotIn("migrat", str(refused))
+
+    def test_says_so_when_a_migration_is_missing(self) -> None:
+        last = MigrationLoader(connection).graph.leaf_nodes("wallets")[0]
+        applied = MigrationRecorder(connection)
+        applied.record_unapplied(*last)
+        try:
+            refused = self.run_without_wallets()
+        finally:
+            applied.record_applied(*last)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn(f"lacks the migration wallets.{last[1]}", str(refused))
+        self.assertIn("manage.py migrate", str(refused))
+
+    def run_without_wallets(self) -> CommandError:
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {WALLET} RENAME TO elsewhere")
         try:
@@ -527,7 +546,7 @@ class CommandTest(TransactionTestCase):
         finally:
             with connection.cursor() as cursor:
                 cursor.execute(f"ALTER TABLE elsewhere RENAME TO {WALLET}")
-        self.assertEqual(raised.exception.returncode, 2)
+        return raised.exception
 
 
 class SnapshotTest(TransactionTestCase):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
 from tqdm import tqdm
 
 from wallets.domain.audit import RULES, Finding, Report, audit
@@ -89,8 +90,22 @@ def _audit(limit: int) -> Report:
             return audit(limit=limit, on_rule=on_rule)
         except DatabaseError as error:
             raise CommandError(
-                f"The audit could not be made: {str(error).strip()}", returncode=_FAILED_RUN
+                f"The audit could not be made: {_lacking()}{str(error).strip()}",
+                returncode=_FAILED_RUN,
             ) from error
+
+
+def _lacking() -> str:
+    """Why a table or a column may be missing, where that can be told."""
+    try:
+        loader = MigrationLoader(connection)
+    except DatabaseError:
+        return ""
+    ours = {name for app, name in loader.graph.nodes if app == "wallets"}
+    missing = sorted(ours - {name for app, name in loader.applied_migrations if app == "wallets"})
+    if not missing:
+        return ""
+    return f"the database lacks the migration wallets.{missing[0]}; run manage.py migrate first.\n"
 
 
 def _pause(report: Report) -> None:
