@@ -68,6 +68,15 @@ class PausingTest(TestCase):
                 pause_payouts(by=by, reason=reason)
         self.assertIsNone(current_pause())
 
+    def test_takes_reasons_in_persian(self) -> None:
+        reason = "بانک می\u200cگوید صبر کنید"  # with the joiner that the spelling asks for
+        pause_payouts(by="eva", reason=reason)
+        pause = current_pause()
+        self.assertEqual(pause and pause.reason, reason)
+        for by, only in (("eva", "\u200c"), ("e\u200cva", "fraud")):
+            with self.subTest(by=by, reason=only), self.assertRaises(BadInput):
+                pause_payouts(by=by, reason=only)
+
     def test_keeps_a_history_that_cannot_be_rewritten(self) -> None:
         pause_payouts(by="eva", reason="fraud")
         rewriting: list[Callable[[], object]] = [
