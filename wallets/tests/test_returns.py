@@ -74,6 +74,17 @@ class ReturnTest(TestCase):
             give_back(self.pk, reference="R-2")
         self.assertEqual(balance(self.wallet), 100)
 
+    def test_credits_nobody_else_under_a_reference_that_was_used(self) -> None:
+        other = make_paid(self.wallet, 20)
+        give_back(self.pk)
+        with self.assertRaisesMessage(NotReturnable, f"R-1 belongs to withdrawal {self.pk}"):
+            give_back(other)
+        self.assertEqual(balance(self.wallet), 80)
+        third = make_paid(self.wallet, 10)
+        with self.assertRaisesMessage(NotReturnable, "R-2 belongs to withdrawal"):
+            record_returns([Return(other, "R-2", "x"), Return(third, "R-2", "x")], worker="x")
+        self.assertEqual(Transaction.objects.filter(type=Type.RETURN).count(), 1)
+
     def test_refuses_what_was_never_paid(self) -> None:
         [scheduled] = make_due(self.wallet, 1)
         [claimed] = take().claimed
@@ -86,7 +97,7 @@ class ReturnTest(TestCase):
     def test_refuses_what_is_no_withdrawal(self) -> None:
         credit = give_back(self.pk)
         deposit = Transaction.objects.filter(type=Type.DEPOSIT)[0].pk
-        for pk in (credit, deposit, 10**9):
+        for pk in (credit, deposit, 10**9, 10**20):
             with self.assertRaisesMessage(NotReturnable, "There is no withdrawal"):
                 give_back(pk)
 

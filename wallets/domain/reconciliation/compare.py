@@ -43,8 +43,13 @@ def look_at_payment(placed: Placed, ours: Ours | None, *, reference_owner: int |
     return finding(Kind.MATCHED, line, ours)
 
 
-def look_at_return(placed: Placed, ours: Ours | None, *, payment_is_there: bool) -> Finding:
-    """``payment_is_there``: the statement also says that the withdrawal was paid."""
+def look_at_return(
+    placed: Placed, ours: Ours | None, *, payment_is_there: bool, reference_owner: int | None
+) -> Finding:
+    """``payment_is_there``: the statement also says that the withdrawal was paid.
+
+    ``reference_owner``: the withdrawal that was returned under the line's reference, if one was.
+    """
     line = placed.line
     found = _wrong_among_lines(placed) or _wrong_about_ours(line, ours)
     if found is not None or ours is None:
@@ -54,6 +59,8 @@ def look_at_return(placed: Placed, ours: Ours | None, *, payment_is_there: bool)
             detail = f"ours is {ours.return_reference}"
             return finding(Kind.REFERENCE_MISMATCH, line, ours, detail)
         return finding(Kind.RETURN_MATCHED, line, ours)
+    if reference_owner not in (None, ours.id):
+        return finding(Kind.REFERENCE_REUSED, line, ours, f"by withdrawal {reference_owner}")
     in_doubt_and_paid = ours.status == Status.PROCESSING and payment_is_there
     if ours.status == Status.SUCCEEDED or in_doubt_and_paid:
         return finding(Kind.WOULD_RETURN, line, ours)

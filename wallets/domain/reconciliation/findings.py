@@ -55,7 +55,7 @@ SENTENCES = {
     Kind.ABSENT: "SUCCEEDED here and not on the statement",
     Kind.AMOUNT_MISMATCH: "another amount or currency than ours",
     Kind.REFERENCE_MISMATCH: "another reference than the one we were given",
-    Kind.REFERENCE_REUSED: "a reference that belongs to another payment as well",
+    Kind.REFERENCE_REUSED: "a reference that belongs to another payment or return as well",
     Kind.UNKNOWN_KEY: "a key that is none of ours",
     Kind.DUPLICATE: "a line that says what an earlier line said",
     Kind.CONTRADICTORY: "lines of one key that say different things: paid twice?",

@@ -14,7 +14,7 @@ from wallets.domain.reconciliation.findings import Finding, Kind
 from wallets.domain.reconciliation.lines import LineType
 from wallets.domain.reconciliation.scratch import Placed, Scratch
 from wallets.domain.withdrawals import lifecycle
-from wallets.domain.withdrawals.returns import Return, record_returns
+from wallets.domain.withdrawals.returns import Return, owners_of_references, record_returns
 from wallets.domain.withdrawals.rows import read
 from wallets.models import Status, Transaction, Type
 from wallets.models.clock import database_now
@@ -117,9 +117,15 @@ def _returns(
 ) -> Iterator[Finding]:
     ours = _ours(page)
     paid = scratch.keys_of_payments([placed.line.key for placed in page])
+    owners = owners_of_references(placed.line.reference for placed in page)
     for placed in page:
         key = placed.line.key
-        found = look_at_return(placed, ours.get(key), payment_is_there=not apply and key in paid)
+        found = look_at_return(
+            placed,
+            ours.get(key),
+            payment_is_there=not apply and key in paid,
+            reference_owner=owners.get(placed.line.reference),
+        )
         if apply and found.kind is Kind.WOULD_RETURN:
             found = _give_back(ours[key].id, found, author)
         yield found

@@ -3,7 +3,7 @@
 The withdrawal stays as it was: it did succeed. Its money comes back as a transaction of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -50,12 +50,14 @@ def record_returns(returns: Sequence[Return], *, worker: str) -> list[int]:
 
     Raises ``NotReturnable``. ``returns`` names each withdrawal once.
     """
-    ids = {each.withdrawal_id for each in returns}
+    # SQLite cannot be asked for larger ids.
+    ids = {each.withdrawal_id for each in returns if each.withdrawal_id <= MAX_BALANCE}
     with transaction.atomic():
         withdrawals = Transaction.objects.filter(pk__in=ids, type=Type.WITHDRAWAL)
         rows = {row.pk: row for row in withdrawals.select_for_update(no_key=True).order_by("pk")}
         for each in returns:
             _check(each.withdrawal_id, rows.get(each.withdrawal_id))
+        _check_references(returns)
         locked = ledger.lock_wallets(row.wallet_id for row in rows.values())
         left = {pk: MAX_BALANCE - wallet.balance for pk, wallet in locked.items()}
         now = database_now()
@@ -92,6 +94,28 @@ def record_returns(returns: Sequence[Return], *, worker: str) -> list[int]:
         movements = [ledger.deposited(row.pk, row.wallet_id, row.amount) for row in made]
         ledger.post(movements, locked=locked, now=now)
     return [row.pk for row in made]
+
+
+def owners_of_references(references: Iterable[str]) -> dict[str, int]:
+    """The withdrawals that were returned under these references."""
+    rows = Transaction.objects.filter(type=Type.RETURN, bank_reference__in=set(references))
+    return {
+        reference: pk
+        for reference, pk in rows.order_by("-pk").values_list(
+            "bank_reference", "returned_withdrawal_id"
+        )
+        if reference is not None and pk is not None
+    }
+
+
+def _check_references(returns: Sequence[Return]) -> None:
+    """One return credits one withdrawal, also when a person mistypes the id the first time."""
+    owners = owners_of_references(each.reference for each in returns)
+    for each in returns:
+        if owners.setdefault(each.reference, each.withdrawal_id) != each.withdrawal_id:
+            raise NotReturnable(
+                f"Return {each.reference} belongs to withdrawal {owners[each.reference]} already."
+            )
 
 
 def _check(withdrawal_id: int, row: Transaction | None) -> None:
