@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from wallets.domain.audit import audit
 from wallets.domain.outcomes import Verdict
 from wallets.domain.reconciliation import reconcile as reconcile_module
 from wallets.domain.reconciliation.lines import BadLine, BadStatement, Columns, LineType
+from wallets.domain.withdrawals.returns import record_return
 from wallets.models import MAX_BALANCE, Status, StatusChange, Transaction, Type, Wallet
 from wallets.models.clock import database_now
 from wallets.tests.money import OTHER_WORKER, finish, lapse, legs, make_due, make_wallet, take
@@ -412,6 +414,15 @@ class ReturnsTest(StatementCase):
         )
         self.assertEqual(self.balance(), balance)
 
+    def test_credits_nobody_else_under_a_reference_that_was_used(self) -> None:
+        wrong, right = self.withdrawal(Verdict.PAID), self.withdrawal(Verdict.PAID)
+        record_return(withdrawal_id=wrong, reference="R-1", reason="mistyped", by="eva")
+        self.write(self.back(right), types=True)
+        for arguments in ((), ("--apply",)):
+            code, found, _ = self.found(*arguments)
+            self.assertEqual((code, found), (1, [("reference_reused", 2)]))
+        self.assertEqual(self.balance(), 970)
+
     def test_goes_on_after_a_return_that_no_wallet_can_hold(self) -> None:
         full, fine = self.withdrawal(Verdict.PAID), self.withdrawal(Verdict.PAID, 20)
         Wallet.objects.filter(pk=self.wallet).update(balance=MAX_BALANCE - 25)
@@ -468,11 +479,22 @@ class StatementFileTest(StatementCase):
         self.path.write_bytes(b"\xef\xbb\xbf" + f"{HEADER.upper()}\r\n{quoted}\r\n\r\n".encode())
         self.assertEqual(self.found()[0], 0)
 
+    def test_takes_a_file_whatever_bytes_its_name_has(self) -> None:
+        pk = self.withdrawal(Verdict.IN_DOUBT)
+        self.path = self.path.with_name(os.fsdecode(b"bank\xff.csv"))
+        self.write(self.line(pk))
+        self.assertEqual(self.found("--apply")[0], 0)
+        step = StatusChange.objects.filter(transaction=pk).order_by("-id")[0]
+        self.assertEqual(step.reason, "paid_by_statement: line 2 of bank .csv")
+
     def test_refuses_options_that_do_not_fit(self) -> None:
         self.write()
         for options in (
             ["--since", "yesterday"],
             ["--since", "2026-03-02", "--until", "2026-03-01"],
+            # No such moment in UTC.
+            ["--since", "0001-01-01T00:00:00+03:30"],
+            ["--until", "9999-12-31T23:59:59-03:30"],
             ["--limit", "-1"],
         ):
             with self.subTest(options), self.assertRaises(CommandError) as refused:

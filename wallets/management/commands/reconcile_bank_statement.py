@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, reset_queries
 from tqdm import tqdm
 
+from wallets.domain.bank_answer import clean_text
 from wallets.domain.people import OperatorRefusal, checked_name
 from wallets.domain.reconciliation.findings import AGREED, ALARMS, SENTENCES, Finding, Kind
 from wallets.domain.reconciliation.lines import BadLine, BadStatement, Columns, Line
@@ -194,17 +195,20 @@ def _moment(name: str, text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # The first and the last hours of all time are none in UTC.
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise CommandError(
             f"--{name} accepts a time like 2026-03-21 or 2026-03-21T00:00:00+03:30, not {text!r}.",
             returncode=_UNUSABLE,
         ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _author(options: dict[str, Any]) -> Author:
     try:
-        return Author(statement=options["file"].name, by=checked_name(name_of(options)))
+        # A file's name may be any bytes, which no database keeps.
+        statement = clean_text(options["file"].name, 255)
+        return Author(statement=statement, by=checked_name(name_of(options)))
     except OperatorRefusal as refusal:
         raise CommandError(str(refusal), returncode=_UNUSABLE) from None
 
