@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
+
 from wallets.api.serializers import (
     CancelRequest,
     DepositRequest,
@@ -14,7 +16,7 @@ from wallets.api.serializers import (
 from wallets.domain.bulk_deposits import BulkItem
 from wallets.domain.errors import IdempotencyKeyReused
 from wallets.domain.wallets import WalletRef, find_wallet
-from wallets.models import PlanRequest, Transaction, Type
+from wallets.models import PlanRequest, Transaction, Type, Wallet
 
 
 @contextmanager
@@ -77,9 +79,14 @@ def from_earlier_plan(
 def fields_that_differ(items: Sequence[BulkItem]) -> list[list[str]]:
     """Of each item with a key that was used for something else. In one query for all of them."""
     keys = [item.request.key for item in items if item.request is not None]
-    rows = Transaction.objects.filter(type=Type.DEPOSIT, request_key__in=keys).values_list(
-        "request_key", "wallet_id", "wallet__uuid", "amount", "wallet__currency"
+    refs = {_named(item) for item in items}
+    wallets = Wallet.objects.filter(
+        Q(pk__in=[ref for ref in refs if isinstance(ref, int)])
+        | Q(uuid__in=[ref for ref in refs if isinstance(ref, UUID)])
     )
+    rows = Transaction.objects.filter(
+        wallet__in=wallets.values("pk"), type=Type.DEPOSIT, request_key__in=keys
+    ).values_list("request_key", "wallet_id", "wallet__uuid", "amount", "wallet__currency")
     earlier = {
         (key, ref): (amount, currency)
         for key, pk, ref_uuid, amount, currency in (rows if keys else ())
@@ -91,8 +98,7 @@ def fields_that_differ(items: Sequence[BulkItem]) -> list[list[str]]:
 def _fields_of(
     item: BulkItem, earlier: Mapping[tuple[str | None, int | UUID], tuple[int, str]]
 ) -> list[str]:
-    named = item.wallet.ref if isinstance(item.wallet, WalletRef) else item.wallet
-    found = earlier.get((item.request.key if item.request else None, named))
+    found = earlier.get((item.request.key if item.request else None, _named(item)))
     if found is None:
         return []  # used by an item of the same request, which was not made either
     amount, currency = found
@@ -101,3 +107,7 @@ def _fields_of(
         "currency": item.currency not in (None, currency),
     }
     return [name for name, yes in differs.items() if yes] or ["currency"]
+
+
+def _named(item: BulkItem) -> int | UUID:
+    return item.wallet.ref if isinstance(item.wallet, WalletRef) else item.wallet

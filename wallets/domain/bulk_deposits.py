@@ -83,10 +83,14 @@ class _Wallets:
     """The wallets of a batch, locked in id order."""
 
     def __init__(self, named: Iterable[WalletRef]) -> None:
+        named = set(named)
         refs = {each.ref for each in named}
+        accounts = {each.tenant_id for each in named}
         wallets, self.now = for_database().lock_open_wallets(
             ids=[ref for ref in refs if isinstance(ref, int) and ref <= MAX_BALANCE],
             uuids=[ref for ref in refs if isinstance(ref, uuid.UUID)],
+            # No lock is taken, or waited for, on what is somebody else's.
+            tenant_id=accounts.pop() if len(accounts) == 1 else None,
         )
         self._by_ref: dict[int | uuid.UUID, OpenWallet] = {}
         for wallet in wallets:

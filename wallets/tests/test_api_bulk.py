@@ -1,7 +1,10 @@
 import json
 from typing import Any
+from unittest import skipUnless
 
+from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from wallets.domain.audit import audit
 from wallets.models import MAX_BALANCE, LedgerEntry, Scope, Transaction, Wallet
@@ -147,6 +150,23 @@ class RefusedTest(BulkCase):
         data = decoded(self.bulk(item, item | {"amount": 6}, mode="each"), 200)
         self.assertEqual(data["results"][1]["data"]["fields"], ["amount"])
 
+    def test_looks_for_what_differs_in_the_wallets_of_the_request_only(self) -> None:
+        """A key is unique within a wallet: all others may have used the same."""
+        for wallet in (self.one, self.two, make_wallet()):
+            self.send(f"/api/wallets/{wallet}/deposit/", {"amount": 1}, key="first")
+        uuid = str(Wallet.objects.get(pk=self.two).uuid)
+        items = [
+            {"wallet": wallet, "amount": 2, "idempotency_key": "first"}
+            for wallet in (self.one, uuid)
+        ]
+        with CaptureQueriesContext(connection) as queries:
+            data = decoded(self.bulk(*items, mode="each"), 200)
+        self.assertEqual([each["data"]["fields"] for each in data["results"]], [["amount"]] * 2)
+        asked = queries.captured_queries[-1]["sql"]
+        with connection.cursor() as cursor:
+            cursor.execute(asked)
+            self.assertEqual(len(cursor.fetchall()), 2, asked)
+
     def test_tells_what_is_wrong_with_an_amount(self) -> None:
         cases = [(text, code) for text, code in BAD_AMOUNTS if len(text) < 1_000]
         items = ",".join(f'{{"wallet": {self.one}, "amount": {text}}}' for text, _ in cases)
@@ -244,6 +264,24 @@ class WhoseTest(BulkCase):
         answer = self.bulk({"wallet": 1, "amount": 1}, Authorization=f"Bearer {reader}")
         self.refused(answer, 403, "scope_missing")
         self.refused(self.bulk({"wallet": 1, "amount": 1}), 401, "authentication_required")
+
+
+class StrangerTest(ApiCase, TransactionTestCase):
+    @skipUnless(connection.vendor == "postgresql", "SQLite locks no rows")
+    @override_settings(API_AUTH_REQUIRED=True)
+    def test_does_not_wait_for_a_wallet_of_another_account_nor_hold_it(self) -> None:
+        """Else it would take another time to answer than for a wallet that is not there."""
+        ours = {"Authorization": f"Bearer {new_key('ours')}"}
+        wallet = make_wallet()
+        items = [{"wallet": wallet, "amount": 5}]
+
+        def ask() -> Any:
+            return self.send(URL, {"items": items}, **ours)
+
+        with transaction.atomic():
+            Wallet.objects.select_for_update(no_key=True).get(pk=wallet)
+            [answer] = race([ask])
+        self.refused(answer, 409, "bulk_refused")
 
 
 class RaceTest(ApiCase, TransactionTestCase):

@@ -128,10 +128,13 @@ def lock_wallets(ids: Iterable[int]) -> dict[int, LockedWallet]:
 
 
 def lock_open_wallets(
-    *, ids: Sequence[int], uuids: Sequence[uuid.UUID]
+    *, ids: Sequence[int], uuids: Sequence[uuid.UUID], tenant_id: int | None = None
 ) -> tuple[list[OpenWallet], datetime]:
-    """Lock the wallets in id order; return them and the time after it."""
+    """Lock the wallets, only those of this account if it is given, in id order; return them and
+    the time after it."""
     wallets = Wallet.objects.filter(Q(pk__in=ids) | Q(uuid__in=uuids)).order_by("pk")
+    if tenant_id is not None:
+        wallets = wallets.filter(tenant_id=tenant_id)
     rows = wallets.select_for_update(no_key=True).values_list(
         "pk", "uuid", "currency", "balance", "created_at", "tenant_id"
     )

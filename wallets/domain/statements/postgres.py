@@ -273,11 +273,11 @@ def _wallets(found: Sequence[tuple[Any, ...]]) -> dict[int, LockedWallet]:
 
 
 _LOCK_OPEN_WALLETS = Prepared(
-    types=("bigint[]", "uuid[]"),
+    types=("bigint[]", "uuid[]", "bigint"),
     sql="""
     WITH locked AS (
         SELECT id, uuid, currency, balance, created_at, tenant_id FROM wallets_wallet
-        WHERE id = ANY($1) OR uuid = ANY($2)
+        WHERE (id = ANY($1) OR uuid = ANY($2)) AND ($3 IS NULL OR tenant_id = $3)
         ORDER BY id FOR NO KEY UPDATE
     )
     SELECT locked.*, clock_timestamp() FROM locked
@@ -310,10 +310,11 @@ _INSERT_DEPOSITS = Prepared(
 
 
 def lock_open_wallets(
-    *, ids: Sequence[int], uuids: Sequence[uuid.UUID]
+    *, ids: Sequence[int], uuids: Sequence[uuid.UUID], tenant_id: int | None = None
 ) -> tuple[list[OpenWallet], datetime]:
-    """Lock the wallets in id order; return them and the time after it."""
-    found = _LOCK_OPEN_WALLETS.fetchall(array(ids), array(uuids))
+    """Lock the wallets, only those of this account if it is given, in id order; return them and
+    the time after it."""
+    found = _LOCK_OPEN_WALLETS.fetchall(array(ids), array(uuids), tenant_id)
     wallets = [OpenWallet(*values[:-1]) for values in found]
     return wallets, found[-1][-1] if found else database_now()
 
