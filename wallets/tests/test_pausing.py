@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from io import StringIO
+from typing import Any
+from unittest import mock
 
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.test import TestCase, TransactionTestCase
 
 from wallets.domain.gate import Closed, ensure_gate
@@ -102,6 +104,20 @@ class PausingTest(TestCase):
         self.assertTrue(lines[3].endswith("by eva: fraud"))
         self.assertTrue(lines[4].endswith("by omid: bank called"))
         self.assertEqual(lines[5], "Payouts were not paused.")
+
+    def test_is_told_in_one_sentence_when_the_database_is_away(self) -> None:
+        given: dict[str, dict[str, Any]] = {
+            "pause_payouts": {"reason": "fraud"},
+            "resume_payouts": {},
+        }
+        for name, words in given.items():
+            deed = f"wallets.management.commands.{name}.{name}"
+            with (
+                self.subTest(name),
+                mock.patch(deed, side_effect=OperationalError("gone")),
+                self.assertRaisesMessage(CommandError, "nothing was changed: gone"),
+            ):
+                call_command(name, by="eva", **words)
 
     def test_names_what_a_command_was_not_given(self) -> None:
         with self.assertRaisesMessage(CommandError, "--reason"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sqlite3
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from wallets.domain.audit import audit
 from wallets.domain.outcomes import Verdict
 from wallets.domain.reconciliation import reconcile as reconcile_module
 from wallets.domain.reconciliation.lines import BadLine, BadStatement, Columns, LineType
+from wallets.domain.reconciliation.scratch import Scratch
 from wallets.domain.withdrawals.returns import record_return
 from wallets.models import MAX_BALANCE, Status, StatusChange, Transaction, Type, Wallet
 from wallets.models.clock import database_now
@@ -508,6 +510,16 @@ class StatementFileTest(StatementCase):
             self.assertRaisesMessage(CommandError, "run it again for the rest"),
         ):
             self.run_command()
+
+    def test_says_so_when_its_temporary_file_has_no_room(self) -> None:
+        self.write(self.line(self.withdrawal(Verdict.PAID)))
+        full = sqlite3.OperationalError("database or disk is full")
+        with (
+            mock.patch.object(Scratch, "put", side_effect=full),
+            self.assertRaisesMessage(CommandError, "disk is full") as refused,
+        ):
+            self.run_command("--apply")
+        self.assertEqual(refused.exception.returncode, 2)
 
     def test_names_a_limited_number_of_findings_and_counts_all(self) -> None:
         self.write(*(self.line(self.withdrawal(Verdict.REFUSED)) for _ in range(5)))

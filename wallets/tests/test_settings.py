@@ -44,6 +44,21 @@ class GuardrailTest(SimpleTestCase):
                 self.assertNotEqual(run.returncode, 0)
                 self.assertIn(name, run.stderr.splitlines()[-1])
 
+    def test_asks_two_people_to_resolve_unless_told_otherwise(self) -> None:
+        tell = (
+            "shell",
+            "-v",
+            "0",
+            "-c",
+            "from django.conf import settings as s;print(s.RESOLVE_REQUIRES_TWO)",
+        )
+        for said, environment in (
+            ("True", PRODUCTION),
+            ("False", PRODUCTION | {"RESOLVE_REQUIRES_TWO": "False"}),
+            ("False", {"DEBUG": "True"}),
+        ):
+            self.assertEqual(start(*tell, **environment).stdout.strip(), said)
+
     def test_takes_db_name_in_place_of_a_url(self) -> None:
         run = start("check", **(PRODUCTION | {"DATABASE_URL": "", "DB_NAME": "wallet"}))
         self.assertEqual(run.returncode, 0, run.stderr)

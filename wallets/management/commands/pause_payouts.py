@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from wallets.domain.pausing import pause_payouts
 from wallets.domain.people import OperatorRefusal
@@ -24,6 +25,10 @@ class Command(BaseCommand):
             earlier = pause_payouts(by=name_of(options), reason=options["reason"])
         except OperatorRefusal as refusal:
             raise CommandError(str(refusal)) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database is in trouble, nothing was changed: {str(error).strip()}"
+            ) from error
         if earlier is None:
             self.stdout.write("Payouts are paused.")
         else:

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import sqlite3
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -218,8 +219,14 @@ def _take_down(path: Path, scratch: Scratch) -> None:
     try:
         with path.open("rb") as file:
             bad = _read(file, path.stat().st_size, scratch)
+        scratch.arrange()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}.", returncode=_UNUSABLE) from None
+    except sqlite3.Error as error:
+        raise CommandError(
+            f"The temporary file for its lines: {error}. Nothing was changed.",
+            returncode=_UNUSABLE,
+        ) from error
     except BadStatement as error:
         raise CommandError(f"{path}: {error} Nothing was changed.", returncode=_UNUSABLE) from None
     if bad.count:
@@ -227,7 +234,6 @@ def _take_down(path: Path, scratch: Scratch) -> None:
             f"{path} has lines that cannot be read; nothing was changed:\n{bad}",
             returncode=_UNUSABLE,
         )
-    scratch.arrange()
 
 
 def _read(file: BinaryIO, size: int, scratch: Scratch) -> _BadLines:

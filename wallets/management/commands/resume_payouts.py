@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from wallets.domain.pausing import resume_payouts
 from wallets.domain.people import OperatorRefusal
@@ -20,6 +21,10 @@ class Command(BaseCommand):
             lifted = resume_payouts(by=name_of(options))
         except OperatorRefusal as refusal:
             raise CommandError(str(refusal)) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database is in trouble, nothing was changed: {str(error).strip()}"
+            ) from error
         if not lifted:
             self.stdout.write("Payouts were not paused.")
             return
