@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from rest_framework.request import Request
 
@@ -18,6 +20,7 @@ from wallets.api.texts import DEPOSITED
 from wallets.domain.bulk_deposits import MOST_ITEMS, BulkItem
 from wallets.domain.errors import DomainError, IdempotencyKeyReused
 from wallets.domain.receipts import ClientRequest, Receipt
+from wallets.domain.wallets import WalletRef
 
 ALL_OR_NOTHING = "all_or_nothing"
 MODES = [ALL_OR_NOTHING, "each"]
@@ -43,11 +46,9 @@ def bulk_request(request: Request, tenant_id: int | None) -> BulkRequest:
     values, client = read_post(
         request, required={"items": _items}, optional={"mode": fields.one_of(MODES)}
     )
+    named: Counter[WalletRef | None] = Counter()
     return BulkRequest(
-        items=[
-            _item(given, tenant_id, _derived_key(client, nth))
-            for nth, given in enumerate(values["items"])
-        ],
+        items=[_item(given, tenant_id, client, named) for given in values["items"]],
         all_or_nothing=values.get("mode", ALL_OR_NOTHING) == ALL_OR_NOTHING,
     )
 
@@ -96,7 +97,13 @@ def _items(value: object) -> list[dict[str, Any]]:
     raise Unfit("items_invalid", f"must be an array of 1 to {MOST_ITEMS} JSON objects")
 
 
-def _item(given: dict[str, Any], tenant_id: int | None, key: str | None) -> Asked:
+def _item(
+    given: dict[str, Any],
+    tenant_id: int | None,
+    client: ClientRequest | None,
+    named: Counter[WalletRef | None],
+) -> Asked:
+    """``named``: how many items before this one were about each wallet, which is kept up."""
     problems: list[Problem] = []
     values = fields.read_fields(
         given,
@@ -108,25 +115,33 @@ def _item(given: dict[str, Any], tenant_id: int | None, key: str | None) -> Aske
         },
         optional={"currency": fields.currency, "idempotency_key": fields.idempotency_key},
     )
-    if problems:
+    wallet: WalletRef | None = values.get("wallet")
+    nth = named[wallet]
+    named[wallet] += 1
+    if wallet is None or problems:
         return InvalidFields(problems)
-    key = values.get("idempotency_key", key)
+    key = values.get("idempotency_key", _derived_key(client, wallet, nth))
     # As that of a single deposit, so that either replays the other.
     said = {name: value for name, value in values.items() if name in ("amount", "currency")}
     return BulkItem(
-        wallet=values["wallet"],
+        wallet=wallet,
         amount=values["amount"],
         currency=values.get("currency"),
         request=None if key is None else ClientRequest(key, fingerprint(said)),
     )
 
 
-def _derived_key(client: ClientRequest | None, nth: int) -> str | None:
-    """For an item without a key of its own: that of the request and its place in it."""
+def _derived_key(client: ClientRequest | None, wallet: WalletRef, nth: int) -> str | None:
+    """For an item without a key of its own: that of the request, and which of its wallet it is.
+
+    By its place in the whole request it would be another deposit when the same items come again in
+    another order. What is named by id and by uuid is counted apart, so the keys are kept apart too.
+    """
     if client is None:
         return None
     digest = hashlib.sha256(client.key.encode()).hexdigest()
-    return f"bulk-{digest[:40]}-{nth}"
+    kind = "uuid" if isinstance(wallet.ref, UUID) else "id"
+    return f"bulk-{digest[:40]}-{kind}-{nth}"
 
 
 def _name_what_differs(

@@ -87,6 +87,23 @@ class AppliedTest(BulkCase):
         result = decoded(changed, 200)["results"][1]
         self.assertEqual((result["status"], result["data"]["fields"]), (422, ["amount"]))
 
+    def test_makes_none_again_when_a_request_is_repeated_in_another_order(self) -> None:
+        uuid = str(Wallet.objects.get(pk=self.one).uuid)
+        items: list[dict[str, Any]] = [
+            {"wallet": self.one, "amount": 5},
+            {"wallet": self.two, "amount": 6},
+            {"wallet": str(self.one), "amount": 5},
+            {"wallet": uuid, "amount": 5},
+        ]
+        decoded(self.bulk(*items, key="whole"), 201)
+        self.assertEqual(self.balances(), [115, 6])
+        for again in (items[::-1], items[1:] + items[:1]):
+            with self.nothing_changes():
+                answer = self.bulk(*again, key="whole")
+            self.assertEqual(answer.headers["Idempotent-Replayed"], "true")
+            amounts = [each["data"]["transaction"]["amount"] for each in decoded(answer)["results"]]
+            self.assertEqual(amounts, [item["amount"] for item in again])
+
     def test_takes_a_thousand_with_keys_as_long_as_they_may_be(self) -> None:
         uuid = str(Wallet.objects.get(pk=self.one).uuid)
         items = [

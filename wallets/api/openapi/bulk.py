@@ -15,7 +15,8 @@ from wallets.api.openapi.parts import (
 
 _KEY = KEY_HEADER | {
     "description": "Gives every item that has no idempotency_key of its own one that follows from "
-    "this and from the item's place, so that the whole request is safe to repeat as it is."
+    "this and from the item's place among those for the same wallet, so that the whole request is "
+    "safe to repeat."
 }
 _ACCEPTED = {
     "index": 0,
