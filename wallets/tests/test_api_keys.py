@@ -5,8 +5,10 @@ import logging
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import patch
 
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from django.test import Client, TestCase, override_settings
 from django.urls import URLPattern
 
@@ -288,6 +290,18 @@ class RateTest(KeyCase):
             self.assertTrue(1 <= int(answer.headers["Retry-After"]) <= 60)
         other = new_key("ours", name="other")
         decoded(self.client.get(path, headers=self.with_key(other)), 200)
+
+    @override_settings(API_RATE_LIMIT_PER_MINUTE=3)
+    def test_refuses_or_lets_through_what_cannot_be_counted(self) -> None:
+        path = f"/api/wallets/{self.opened(self.key)}/"
+        for fails_open, status in ((False, 503), (True, 200)):
+            with (
+                self.subTest(fails_open=fails_open),
+                override_settings(API_RATE_LIMIT_FAILS_OPEN=fails_open),
+                patch("wallets.api.throttling.count_request", side_effect=DatabaseError),
+                self.assertLogs("wallets.api", "ERROR"),
+            ):
+                decoded(self.client.get(path, headers=self.with_key(self.key)), status)
 
     def test_counts_nobody_without_a_limit(self) -> None:
         wallet = self.opened(self.key)
