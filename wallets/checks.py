@@ -36,6 +36,37 @@ def check_bank(**_: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_keys_outlive_leases(**_: Any) -> list[CheckMessage]:
+    """Where not even a first send fits, withdrawals would be held and handed back for ever."""
+    kept, lease = settings.BANK_KEY_RETENTION_SECONDS, settings.WITHDRAWAL_PROCESSING_STALE_SECONDS
+    if kept > lease:
+        return []
+    return [
+        Error(
+            f"BANK_KEY_RETENTION_SECONDS={kept:g} is not longer than "
+            f"WITHDRAWAL_PROCESSING_STALE_SECONDS={lease:g}: nothing could be sent again.",
+            hint="If the bank remembers no keys, set BANK_IDEMPOTENCY=none and leave the time.",
+            id="wallets.E006",
+        )
+    ]
+
+
+@register(deploy=True)
+def check_not_found_grace(**_: Any) -> list[CheckMessage]:
+    """The shorter it is, the likelier the bank pays what we have given back."""
+    grace, timeout = settings.BANK_NOT_FOUND_GRACE_SECONDS, settings.BANK_TIMEOUT
+    if not settings.BANK_INQUIRY_PATH or grace >= timeout:
+        return []
+    return [
+        Warning(
+            f"BANK_NOT_FOUND_GRACE_SECONDS={grace:g} is shorter than BANK_TIMEOUT={timeout:g}: "
+            "a request that is still under way would be refunded, and then paid.",
+            id="wallets.W002",
+        )
+    ]
+
+
+@register()
 def check_inquiry_pauses(**_: Any) -> list[CheckMessage]:
     least, most = settings.BANK_INQUIRY_MIN_SECONDS, settings.BANK_INQUIRY_MAX_SECONDS
     if least <= most:

@@ -115,6 +115,20 @@ class CombinationTest(SimpleTestCase):
     def test_refuses_crossed_pauses(self) -> None:
         self.assertEqual(self.ids(), ["wallets.E004"])
 
+    @override_settings(BANK_KEY_RETENTION_SECONDS=30, WITHDRAWAL_PROCESSING_STALE_SECONDS=30.0)
+    def test_refuses_keys_that_are_forgotten_within_a_lease(self) -> None:
+        [message] = [m for m in run_checks() if m.id == "wallets.E006"]
+        self.assertIn("BANK_KEY_RETENTION_SECONDS=30", message.msg)
+        self.assertIn("WITHDRAWAL_PROCESSING_STALE_SECONDS=30", message.msg)
+
+    @override_settings(BANK_NOT_FOUND_GRACE_SECONDS=2.0, BANK_TIMEOUT=3.0)
+    def test_warns_of_a_grace_shorter_than_a_try_where_it_is_deployed(self) -> None:
+        self.assertEqual(self.ids(), [])
+        [message] = [
+            m for m in run_checks(include_deployment_checks=True) if m.id == "wallets.W002"
+        ]
+        self.assertIn("BANK_NOT_FOUND_GRACE_SECONDS=2", message.msg)
+
     @override_settings(BANK_IDEMPOTENCY="none", BANK_INQUIRY_PATH="")
     def test_warns_when_only_a_person_could_settle(self) -> None:
         self.assertEqual(self.ids(), ["wallets.W001"])
