@@ -59,6 +59,20 @@ class GuardrailTest(SimpleTestCase):
         ):
             self.assertEqual(start(*tell, **environment).stdout.strip(), said)
 
+    def test_asks_for_api_keys_in_production_and_says_so_where_it_does_not(self) -> None:
+        # What every server imports.
+        serve = ("shell", "-v", "0", "-c", "import wallet.wsgi")
+        for is_open, environment in (
+            (False, PRODUCTION),
+            (True, PRODUCTION | {"API_AUTH_REQUIRED": "False"}),
+            (True, {"DEBUG": "True"}),
+            (False, {"DEBUG": "True", "API_AUTH_REQUIRED": "True"}),
+        ):
+            with self.subTest(environment):
+                run = start(*serve, **environment)
+                self.assertEqual(run.returncode, 0, run.stderr)
+                self.assertEqual("The API is open" in run.stdout + run.stderr, is_open)
+
     def test_takes_db_name_in_place_of_a_url(self) -> None:
         run = start("check", **(PRODUCTION | {"DATABASE_URL": "", "DB_NAME": "wallet"}))
         self.assertEqual(run.returncode, 0, run.stderr)
