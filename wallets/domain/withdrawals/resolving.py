@@ -6,6 +6,7 @@ and ends them as the bank's answer would: by the same transitions.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from unicodedata import normalize
 
 from django.db import transaction
 
@@ -233,8 +234,13 @@ def _check_same(proposal: Proposal, word: _Word, *, two_people: bool) -> None:
     said = f"{proposal.by} has proposed {_said(proposal.verdict, proposal.reference)}"
     if (word.verdict, word.reference) != (proposal.verdict, proposal.reference):
         raise AnotherProposal(f"{said}. Withdraw that first, if it is wrong.")
-    if two_people and word.by.casefold() == proposal.by.casefold():
+    if two_people and _same_person(word.by, proposal.by):
         raise AnotherProposal(f"{said} already. Somebody else has to confirm it.")
+
+
+def _same_person(one: str, other: str) -> bool:
+    """However the name is typed: keyboards, shells and the admin compose letters differently."""
+    return normalize("NFKC", one).casefold() == normalize("NFKC", other).casefold()
 
 
 def _said(verdict: str, reference: str | None) -> str:
