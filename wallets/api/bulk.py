@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from wallets.api.refusals import InvalidFields, Problem, Unfit
 from wallets.api.serializers import read_post, transaction_json, wallet_json, wallet_reference
 from wallets.api.texts import DEPOSITED
 from wallets.domain.bulk_deposits import MOST_ITEMS, BulkItem
+from wallets.domain.bulk_requests import BulkKey, Result
 from wallets.domain.errors import DomainError, IdempotencyKeyReused
 from wallets.domain.receipts import ClientRequest, Receipt
 from wallets.domain.wallets import WalletRef
@@ -25,31 +26,45 @@ from wallets.domain.wallets import WalletRef
 ALL_OR_NOTHING = "all_or_nothing"
 MODES = [ALL_OR_NOTHING, "each"]
 
-Result = dict[str, Any]
-Asked = BulkItem | InvalidFields
+# What was asked for, what is wrong with it, or what was answered to it before.
+Asked = BulkItem | InvalidFields | Result
 
 
 @dataclass(frozen=True, slots=True)
-class BulkRequest:
-    """``items``: what was asked for, or what is wrong with it."""
-
+class BulkAsked:
     items: list[Asked]
     all_or_nothing: bool
+    key: BulkKey | None
 
     @property
     def valid(self) -> list[BulkItem]:
         return [item for item in self.items if isinstance(item, BulkItem)]
 
+    def answered(self, refused: Sequence[Result]) -> "BulkAsked":
+        """Without what was ``refused`` before, which is not decided again."""
+        before = {result["index"]: result for result in refused}
+        items = [before.get(nth, item) for nth, item in enumerate(self.items)]
+        return replace(self, items=items)
 
-def bulk_request(request: Request, tenant_id: int | None) -> BulkRequest:
+
+def bulk_request(request: Request, tenant_id: int | None) -> BulkAsked:
     """Raises ``Refusal``, ``InvalidFields``: what is wrong with one item is kept with it."""
     values, client = read_post(
         request, required={"items": _items}, optional={"mode": fields.one_of(MODES)}
     )
+    mode = values.get("mode", ALL_OR_NOTHING)
     named: Counter[WalletRef | None] = Counter()
-    return BulkRequest(
+    return BulkAsked(
         items=[_item(given, tenant_id, client, named) for given in values["items"]],
-        all_or_nothing=values.get("mode", ALL_OR_NOTHING) == ALL_OR_NOTHING,
+        all_or_nothing=mode == ALL_OR_NOTHING,
+        key=None
+        if client is None
+        else BulkKey(
+            tenant_id=tenant_id,
+            key=client.key,
+            mode=mode,
+            items_fingerprint=fingerprint({"items": values["items"]}),
+        ),
     )
 
 
@@ -59,7 +74,7 @@ def results(
     """Of every item that was accepted or refused; ``decided``: what became of the valid ones."""
     _name_what_differs(asked, decided)
     of_valid = iter(decided)
-    outcomes = [item if isinstance(item, InvalidFields) else next(of_valid, None) for item in asked]
+    outcomes = [next(of_valid, None) if isinstance(item, BulkItem) else item for item in asked]
     return [
         {"index": nth, **_answer(outcome)}
         for nth, outcome in enumerate(outcomes)
@@ -67,7 +82,9 @@ def results(
     ]
 
 
-def _answer(outcome: Receipt | DomainError | InvalidFields) -> Result:
+def _answer(outcome: Receipt | DomainError | InvalidFields | Result) -> Result:
+    if isinstance(outcome, dict):
+        return outcome
     if isinstance(outcome, Receipt):
         return _accepted(outcome)
     envelope: Result = json.loads(exception_handler(outcome, {}).content)

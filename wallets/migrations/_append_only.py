@@ -16,6 +16,7 @@ _APPEND_ONLY = (
     "wallets_resolution",
     "wallets_payoutpause",
     "wallets_planrequest",
+    "wallets_bulkrequest",
 )
 _NEVER_DELETED = (*_APPEND_ONLY, "wallets_transaction", "wallets_wallet", "wallets_bankgate")
 

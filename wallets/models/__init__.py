@@ -1,4 +1,5 @@
 from wallets.models.bank import BankCall, BankGate, PayoutPause
+from wallets.models.bulk_request import BulkRequest
 from wallets.models.history import StatusChange
 from wallets.models.ledger import Account, LedgerEntry
 from wallets.models.plan_request import PlanRequest
@@ -15,6 +16,7 @@ __all__ = [
     "ApiKey",
     "BankCall",
     "BankGate",
+    "BulkRequest",
     "LedgerEntry",
     "PayoutPause",
     "PlanRequest",

@@ -9,7 +9,7 @@ from django.db.models import Sum
 from django.test import Client, SimpleTestCase
 
 from wallets.api.catalogue import CATALOGUE
-from wallets.models import LedgerEntry, StatusChange, Transaction, Wallet
+from wallets.models import BulkRequest, LedgerEntry, PlanRequest, StatusChange, Transaction, Wallet
 
 KEYS = {"detail", "message", "status", "data"}
 FUTURE = "2999-01-31T12:30:00+03:30"
@@ -48,6 +48,7 @@ def everything() -> dict[str, Any]:
         "transactions": Transaction.objects.count(),
         "entries": LedgerEntry.objects.count(),
         "history": StatusChange.objects.count(),
+        "kept": (PlanRequest.objects.count(), BulkRequest.objects.count()),
     }
 
 

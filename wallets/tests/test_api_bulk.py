@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from typing import Any
 from unittest import skipUnless
 
@@ -83,26 +84,49 @@ class AppliedTest(BulkCase):
         self.assertEqual(self.balances()[0], 110)
         decoded(self.bulk(*items, key="another"), 201)
         self.assertEqual(self.balances()[0], 120)
-        changed = self.bulk(items[0], {"wallet": self.one, "amount": 6}, key="whole", mode="each")
-        result = decoded(changed, 200)["results"][1]
-        self.assertEqual((result["status"], result["data"]["fields"]), (422, ["amount"]))
 
-    def test_makes_none_again_when_a_request_is_repeated_in_another_order(self) -> None:
+    def test_refuses_a_key_that_was_used_for_another_request(self) -> None:
         uuid = str(Wallet.objects.get(pk=self.one).uuid)
-        items: list[dict[str, Any]] = [
+        first: list[dict[str, Any]] = [
             {"wallet": self.one, "amount": 5},
             {"wallet": self.two, "amount": 6},
-            {"wallet": str(self.one), "amount": 5},
-            {"wallet": uuid, "amount": 5},
         ]
-        decoded(self.bulk(*items, key="whole"), 201)
-        self.assertEqual(self.balances(), [115, 6])
-        for again in (items[::-1], items[1:] + items[:1]):
-            with self.nothing_changes():
-                answer = self.bulk(*again, key="whole")
-            self.assertEqual(answer.headers["Idempotent-Replayed"], "true")
-            amounts = [each["data"]["transaction"]["amount"] for each in decoded(answer)["results"]]
-            self.assertEqual(amounts, [item["amount"] for item in again])
+        decoded(self.bulk(*first, key="whole"), 201)
+        others: list[tuple[list[dict[str, Any]], str | None, list[str]]] = [
+            (first[::-1], None, ["items"]),
+            (first[:1], None, ["items"]),
+            ([*first, {"wallet": self.one, "amount": 1}], None, ["items"]),
+            ([first[0] | {"wallet": uuid}, first[1]], None, ["items"]),
+            ([first[0] | {"amount": 50}, first[1]], None, ["items"]),
+            (first, "each", ["mode"]),
+            (first[:1], "each", ["items", "mode"]),
+        ]
+        for items, mode, fields in others:
+            with self.subTest(items=items, mode=mode), self.nothing_changes():
+                answer = self.bulk(*items, mode=mode, key="whole")
+                data = self.refused(answer, 422, "idempotency_key_reused")
+                self.assertEqual(data["fields"], fields)
+                self.assertIn("first_used_at", data)
+
+    def test_replays_what_was_refused_although_it_could_be_done_now(self) -> None:
+        items = [
+            {"wallet": self.two, "amount": 60},
+            {"wallet": self.two, "amount": 60},
+            {"wallet": self.two, "amount": "x"},
+        ]
+        with override_settings(WALLET_MAX_BALANCE=100):
+            first = self.bulk(*items, mode="each", key="whole")
+        self.assertEqual(decoded(first, 200)["refused"], 2)
+        with self.nothing_changes():
+            again = self.bulk(*items, mode="each", key="whole")
+        self.assertEqual((again.status_code, again.content), (200, first.content))
+        self.assertEqual(again.headers["Idempotent-Replayed"], "true")
+
+    def test_remembers_no_request_of_which_nothing_was_done(self) -> None:
+        with override_settings(WALLET_MAX_BALANCE=100):
+            for mode in ("each", "all_or_nothing"):
+                self.bulk({"wallet": self.one, "amount": 5}, mode=mode, key="whole")
+        decoded(self.bulk({"wallet": self.one, "amount": 6}, key="whole"), 201)
 
     def test_takes_a_thousand_with_keys_as_long_as_they_may_be(self) -> None:
         uuid = str(Wallet.objects.get(pk=self.one).uuid)
@@ -179,7 +203,8 @@ class RefusedTest(BulkCase):
         with CaptureQueriesContext(connection) as queries:
             data = decoded(self.bulk(*items, mode="each"), 200)
         self.assertEqual([each["data"]["fields"] for each in data["results"]], [["amount"]] * 2)
-        asked = queries.captured_queries[-1]["sql"]
+        selects = [each["sql"] for each in queries if each["sql"].startswith("SELECT")]
+        asked = selects[-1]
         with connection.cursor() as cursor:
             cursor.execute(asked)
             self.assertEqual(len(cursor.fetchall()), 2, asked)
@@ -302,6 +327,23 @@ class StrangerTest(ApiCase, TransactionTestCase):
 
 
 class RaceTest(ApiCase, TransactionTestCase):
+    def test_does_what_one_key_asks_for_once_however_the_requests_race(self) -> None:
+        one, two = make_wallet(), make_wallet()
+        items = [{"wallet": one, "amount": 1}, {"wallet": two, "amount": 1}]
+        for nth in range(5):
+
+            def ask(items: list[Any], key: str = f"k{nth}") -> Any:
+                return self.send(URL, {"items": items}, key=key)
+
+            answers = race([partial(ask, items), partial(ask, items[:1])] * 3)
+            statuses = [answer.status_code for answer in answers]
+            # Whichever came first is answered three times, the other refused as often.
+            self.assertEqual(sorted(statuses), [201] * 3 + [422] * 3)
+            done = {answer.content for answer in answers if answer.status_code == 201}
+            self.assertEqual(len(done), 1)
+        self.assertEqual(Wallet.objects.get(pk=one).balance, 5)
+        self.assertEqual(audit(limit=5).broken, ())
+
     def test_applies_every_key_once_however_the_requests_race(self) -> None:
         wallets = [make_wallet() for _ in range(3)]
         items = [

@@ -15,6 +15,7 @@ from wallets.models import (
     ApiKey,
     BankCall,
     BankGate,
+    BulkRequest,
     LedgerEntry,
     PayoutPause,
     PlanRequest,
@@ -28,7 +29,15 @@ from wallets.tests import books
 from wallets.tests.books import AT
 
 POSTGRES = connection.vendor == "postgresql"
-APPEND_ONLY = (LedgerEntry, StatusChange, BankCall, Resolution, PayoutPause, PlanRequest)
+APPEND_ONLY = (
+    LedgerEntry,
+    StatusChange,
+    BankCall,
+    Resolution,
+    PayoutPause,
+    PlanRequest,
+    BulkRequest,
+)
 NEVER_DELETED = (*APPEND_ONLY, Transaction, Wallet, BankGate)
 REFUSED = "history is append-only"
 
@@ -53,12 +62,24 @@ def insert(row: Model) -> None:
     )
 
 
+def bulk_request(tenant: Tenant | None = None) -> BulkRequest:
+    return BulkRequest(
+        tenant=tenant,
+        request_key="key",
+        mode="each",
+        items_fingerprint="print",
+        refused="[]",
+        created_at=AT,
+    )
+
+
 class DatabaseTestCase(TestCase):
     def setUp(self) -> None:
         self.wallet = books.open_wallet()
         self.rows = books.one_of_each(self.wallet)
         gate = books.open_gate()
         PayoutPause.objects.create(gate=gate, step="paused", reason="test", by="me", created_at=AT)
+        bulk_request().save()
 
     def assert_refused(self, *statement: Any, because: str = REFUSED) -> None:
         with (
@@ -121,7 +142,7 @@ class AppendOnlyTest(DatabaseTestCase):
             row.pk = None
             if isinstance(row, LedgerEntry):
                 row.transaction = books.scheduled(self.wallet, 1)
-            if isinstance(row, PlanRequest):
+            if isinstance(row, PlanRequest | BulkRequest):
                 row.request_key = "another"
             insert(row)
             self.assertEqual(model.objects.count(), before + 1)
@@ -436,6 +457,8 @@ class ConstraintTest(TestCase):
             ],
             "wallet_request_key_unique_for_tenant": [self.opened(tenant=self.tenant, **keyed)],
             "plan_request_key_unique": [self.plan_request()],
+            "bulk_request_key_unique": [bulk_request()],
+            "bulk_request_key_unique_for_tenant": [bulk_request(self.tenant)],
             "api_key_name_unique_while_valid": [self.api_key()],
             "entry_once_per_source": [
                 self.entry(),
@@ -465,6 +488,7 @@ class ConstraintTest(TestCase):
             self.gate,
             self.api_key,
             self.plan_request,
+            bulk_request,
         )
         for make in makers:
             insert(make())

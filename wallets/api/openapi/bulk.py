@@ -3,9 +3,9 @@
 from wallets.api import texts
 from wallets.api.openapi import examples
 from wallets.api.openapi.parts import (
+    BODY,
     DATABASE,
     KEY_HEADER,
-    PLAIN_BODY,
     REPLAYED,
     answer,
     body,
@@ -14,9 +14,8 @@ from wallets.api.openapi.parts import (
 )
 
 _KEY = KEY_HEADER | {
-    "description": "Gives every item that has no idempotency_key of its own one that follows from "
-    "this and from the item's place among those for the same wallet, so that the whole request is "
-    "safe to repeat."
+    "description": "Makes the whole request safe to repeat: the same key with the same items in "
+    "the same order gets the first answer again, with others 422. Unique per account."
 }
 _ACCEPTED = {
     "index": 0,
@@ -73,7 +72,8 @@ bulk = operation(
                     {"accepted": 1, "refused": 1, "results": [_ACCEPTED, _REFUSED]},
                 )
             },
+            headers=REPLAYED,
         ),
     },
-    errors=[*PLAIN_BODY, "required", "items_invalid", "choice_invalid", "bulk_refused", *DATABASE],
+    errors=[*BODY, "required", "items_invalid", "choice_invalid", "bulk_refused", *DATABASE],
 )

@@ -14,6 +14,7 @@ _APPEND_ONLY = (
     "wallets_resolution",
     "wallets_payoutpause",
     "wallets_planrequest",
+    "wallets_bulkrequest",
 )
 _GUARDED = ("wallets_transaction", "wallets_wallet")
 _TABLES = (*_APPEND_ONLY, *_GUARDED, "wallets_bankgate")

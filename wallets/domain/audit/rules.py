@@ -253,6 +253,9 @@ KEYS = SqlRule(
         SELECT 'plan_request_key', request_key, min(id), max(id), count(*), count(*) > 1
         FROM wallets_planrequest GROUP BY wallet_id, operation, request_key
         UNION ALL
+        SELECT 'bulk_request_key', request_key, min(id), max(id), count(*), count(*) > 1
+        FROM wallets_bulkrequest GROUP BY tenant_id, request_key
+        UNION ALL
         SELECT 'wallet_uuid', CAST(uuid AS text), min(id), max(id), count(*), count(*) > 1
         FROM wallets_wallet GROUP BY uuid
     """,
