@@ -190,6 +190,20 @@ class ReturnRaceTest(TransactionTestCase):
         done = race([partial(give_back_or_not, f"R-{n}") for n in range(6)])
         self.assertEqual((sum(done), balance(wallet)), (1, 100))
 
+    def test_credits_one_withdrawal_of_those_that_race_for_one_reference(self) -> None:
+        wallet = make_wallet(300)
+        paid = [make_paid(wallet) for _ in range(5)]
+
+        def credit(pk: int) -> bool:
+            try:
+                give_back(pk, reference="R-9")
+            except NotReturnable:
+                return False
+            return True
+
+        self.assertEqual(sum(race([partial(credit, pk) for pk in paid])), 1)
+        self.assertEqual(Transaction.objects.filter(bank_reference="R-9").count(), 1)
+
 
 class RecordReturnCommandTest(TestCase):
     def test_says_what_it_made(self) -> None:

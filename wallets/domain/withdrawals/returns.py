@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from wallets.domain import ledger
+from wallets.domain import gate, ledger
 from wallets.domain.people import (
     OperatorRefusal,
     checked_name,
@@ -53,6 +53,8 @@ def record_returns(returns: Sequence[Return], *, worker: str) -> list[int]:
     # SQLite cannot be asked for larger ids.
     ids = {each.withdrawal_id for each in returns if each.withdrawal_id <= MAX_BALANCE}
     with transaction.atomic():
+        # Returns take turns, so that two of them do not find one reference unused.
+        gate.keep_claims_out()
         withdrawals = Transaction.objects.filter(pk__in=ids, type=Type.WITHDRAWAL)
         rows = {row.pk: row for row in withdrawals.select_for_update(no_key=True).order_by("pk")}
         for each in returns:
