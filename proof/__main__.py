@@ -22,7 +22,7 @@ from proof.page import ProgramResult, Proof, page
 from proof.soak import SoakResult, soak
 
 _PROGRAM_SECONDS = 3_600.0
-_EXAMPLES = "500"  # runs of the state machine at full size
+_EXAMPLES = "250"  # runs of the state machine at full size
 
 
 def main() -> int:

@@ -123,7 +123,8 @@ def deadlocks(stage: Stage) -> Counts:
                 fleet = [here.executor() for _ in range(2)]
                 for wallet in wallets[:: stage.size(3, 1)]:
                     repeated += pour(api, wallet, [7] * stage.size(4, 60), threads=4)
-                here.until_done(seconds=300)
+                # The nuisance goes on, and of what it disturbs only so much a second gets through.
+                here.until_done(seconds=stage.size(300, 1_200))
                 until("both kinds of trouble were seen", nuisance.made_enough, seconds=30)
             for executor in fleet:
                 here.expect(executor.end() == 0, executor.errors())
