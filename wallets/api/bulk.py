@@ -57,13 +57,15 @@ def bulk_request(request: Request, tenant_id: int | None) -> BulkAsked:
     return BulkAsked(
         items=[_item(given, tenant_id, client, named) for given in values["items"]],
         all_or_nothing=mode == ALL_OR_NOTHING,
-        key=None
-        if client is None
-        else BulkKey(
-            tenant_id=tenant_id,
-            key=client.key,
-            mode=mode,
-            items_fingerprint=fingerprint({"items": values["items"]}),
+        key=(
+            None
+            if client is None
+            else BulkKey(
+                tenant_id=tenant_id,
+                key=client.key,
+                mode=mode,
+                items_fingerprint=fingerprint({"items": values["items"]}),
+            )
         ),
     )
 
