@@ -97,7 +97,8 @@ def _measure(
                 bar.write(as_text(result))
         finally:
             lab.clean()
-    return results
+    # Measured in the order that was asked for, told in the order of all.
+    return sorted(results, key=lambda result: list(CASES).index(result.case))
 
 
 if __name__ == "__main__":
