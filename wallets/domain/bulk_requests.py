@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from wallets.domain.errors import IdempotencyKeyReused
+from wallets.domain.requests import of_account
 from wallets.models import BulkRequest
 from wallets.models.clock import database_now
 
@@ -61,8 +61,7 @@ def _answer(
 def _earlier(key: BulkKey | None) -> BulkRequest | None:
     if key is None:
         return None
-    theirs = Q(tenant__isnull=True) if key.tenant_id is None else Q(tenant_id=key.tenant_id)
-    earlier = BulkRequest.objects.filter(theirs, request_key=key.key).first()
+    earlier = BulkRequest.objects.filter(of_account(key.tenant_id), request_key=key.key).first()
     if earlier is None:
         return None
     differs = {
@@ -86,7 +85,8 @@ def _keep(key: BulkKey, results: Sequence[Result]) -> None:
                 request_key=key.key,
                 mode=key.mode,
                 items_fingerprint=key.items_fingerprint,
-                refused=json.dumps(refused, ensure_ascii=False),
+                # Escaped: what a client sent may be no text that a database takes.
+                refused=json.dumps(refused),
                 created_at=database_now(),
             )
     except IntegrityError:

@@ -20,13 +20,15 @@ def earlier_transaction(
 
 
 def earlier_wallet(*, request: ClientRequest | None, tenant_id: int | None) -> Wallet | None:
-    """Keys are an account's own; those of nobody are shared by whoever came without one.
-
-    Raises ``IdempotencyKeyReused`` when the key was used with another body."""
+    """Raises ``IdempotencyKeyReused`` when the key was used with another body."""
     if request is None:
         return None
-    theirs = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
-    earlier = Wallet.objects.filter(theirs, request_key=request.key).first()
+    earlier = Wallet.objects.filter(of_account(tenant_id), request_key=request.key).first()
     if earlier is not None and earlier.request_fingerprint != request.fingerprint:
         raise IdempotencyKeyReused(first_used_at=earlier.created_at)
     return earlier
+
+
+def of_account(tenant_id: int | None) -> Q:
+    """Keys are an account's own; those of nobody are shared by whoever came without one."""
+    return Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)

@@ -122,6 +122,14 @@ class AppliedTest(BulkCase):
         self.assertEqual((again.status_code, again.content), (200, first.content))
         self.assertEqual(again.headers["Idempotent-Replayed"], "true")
 
+    def test_replays_what_was_refused_for_names_that_are_no_text(self) -> None:
+        for name in (r"\ud800", r"\u0000"):
+            good, bad = f'{{"wallet": {self.one}, "amount": 5}}', f'{{"{name}": 1}}'
+            body = f'{{"mode": "each", "items": [{good}, {bad}]}}'.encode()
+            first = self.send(URL, body, key=name)
+            self.assertEqual(decoded(first, 200)["refused"], 1)
+            self.assertEqual(self.send(URL, body, key=name).content, first.content)
+
     def test_remembers_no_request_of_which_nothing_was_done(self) -> None:
         with override_settings(WALLET_MAX_BALANCE=100):
             for mode in ("each", "all_or_nothing"):
@@ -300,6 +308,16 @@ class WhoseTest(BulkCase):
         uniform = {json.dumps(each | {"index": 0}) for each in results[1:]}
         self.assertEqual(len(uniform), 1)
         self.assertEqual(LedgerEntry.objects.filter(wallet=wallets[1]["id"]).count(), 0)
+
+    def test_keeps_the_keys_of_accounts_apart(self) -> None:
+        for name in ("ours", "theirs"):
+            headers = {"Authorization": f"Bearer {new_key(name)}"}
+            opened = decoded(self.send("/api/wallets/", {}, **headers), 201)
+            items = [{"wallet": opened["wallet"]["id"], "amount": 5}]
+            for replayed in (None, "true"):
+                answer = self.send(URL, {"items": items}, key="same", **headers)
+                decoded(answer, 201)
+                self.assertEqual(answer.headers.get("Idempotent-Replayed"), replayed)
 
     def test_needs_the_scope_to_deposit(self) -> None:
         reader = new_key("ours", Scope.WALLETS_READ)
