@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 from rest_framework.request import Request
 
@@ -21,7 +19,6 @@ from wallets.domain.bulk_deposits import MOST_ITEMS, BulkItem
 from wallets.domain.bulk_requests import BulkKey, Result
 from wallets.domain.errors import DomainError, IdempotencyKeyReused
 from wallets.domain.receipts import ClientRequest, Receipt
-from wallets.domain.wallets import WalletRef
 
 ALL_OR_NOTHING = "all_or_nothing"
 MODES = [ALL_OR_NOTHING, "each"]
@@ -53,9 +50,11 @@ def bulk_request(request: Request, tenant_id: int | None) -> BulkAsked:
         request, required={"items": _items}, optional={"mode": fields.one_of(MODES)}
     )
     mode = values.get("mode", ALL_OR_NOTHING)
-    named: Counter[WalletRef | None] = Counter()
     return BulkAsked(
-        items=[_item(given, tenant_id, client, named) for given in values["items"]],
+        items=[
+            _item(given, tenant_id, _derived_key(client, nth))
+            for nth, given in enumerate(values["items"])
+        ],
         all_or_nothing=mode == ALL_OR_NOTHING,
         key=(
             None
@@ -116,13 +115,7 @@ def _items(value: object) -> list[dict[str, Any]]:
     raise Unfit("items_invalid", f"must be an array of 1 to {MOST_ITEMS} JSON objects")
 
 
-def _item(
-    given: dict[str, Any],
-    tenant_id: int | None,
-    client: ClientRequest | None,
-    named: Counter[WalletRef | None],
-) -> Asked:
-    """``named``: how many items before this one were about each wallet, which is kept up."""
+def _item(given: dict[str, Any], tenant_id: int | None, derived_key: str | None) -> Asked:
     problems: list[Problem] = []
     values = fields.read_fields(
         given,
@@ -134,33 +127,27 @@ def _item(
         },
         optional={"currency": fields.currency, "idempotency_key": fields.idempotency_key},
     )
-    wallet: WalletRef | None = values.get("wallet")
-    nth = named[wallet]
-    named[wallet] += 1
-    if wallet is None or problems:
+    if problems:
         return InvalidFields(problems)
-    key = values.get("idempotency_key", _derived_key(client, wallet, nth))
+    key = values.get("idempotency_key", derived_key)
     # As that of a single deposit, so that either replays the other.
     said = {name: value for name, value in values.items() if name in ("amount", "currency")}
     return BulkItem(
-        wallet=wallet,
+        wallet=values["wallet"],
         amount=values["amount"],
         currency=values.get("currency"),
         request=None if key is None else ClientRequest(key, fingerprint(said)),
     )
 
 
-def _derived_key(client: ClientRequest | None, wallet: WalletRef, nth: int) -> str | None:
-    """For an item without a key of its own: that of the request, and which of its wallet it is.
+def _derived_key(client: ClientRequest | None, nth: int) -> str | None:
+    """For an item without a key of its own: that of the request, and which of its items it is.
 
-    By its place in the whole request it would be another deposit when the same items come again in
-    another order. What is named by id and by uuid is counted apart, so the keys are kept apart too.
+    The request's key is refused to other items, so these are the same whenever it is repeated.
     """
     if client is None:
         return None
-    digest = hashlib.sha256(client.key.encode()).hexdigest()
-    kind = "uuid" if isinstance(wallet.ref, UUID) else "id"
-    return f"bulk-{digest[:40]}-{kind}-{nth}"
+    return f"bulk-{hashlib.sha256(client.key.encode()).hexdigest()[:40]}-{nth}"
 
 
 def _name_what_differs(
